@@ -1,0 +1,23 @@
+"""minivl: Video-LLaMA (arXiv 2306.02858) from scratch, small enough to read.
+
+clip  = minivl.load_video("clip.mp4")
+sound = minivl.load_audio("clip.mp4")
+model = minivl.VideoLlama.from_pretrained("tiny")
+chat  = minivl.Chat(model)
+"""
+
+from __future__ import annotations
+
+from minivl import torchaudio_shim
+
+torchaudio_shim.ensure_importable()  # before anything imports transformers
+
+from minivl import errors  # noqa: E402
+from minivl.audio import load_audio  # noqa: E402
+from minivl.chat import Chat  # noqa: E402
+from minivl.model import VideoLlama  # noqa: E402
+from minivl.video import load_video  # noqa: E402
+
+__version__ = "0.1.0"
+
+__all__ = ["Chat", "VideoLlama", "__version__", "errors", "load_audio", "load_video"]

@@ -1,0 +1,90 @@
+"""Where an answer ends, and how it is read out while it is being written.
+
+A language model goes on for ever unless told otherwise. It was taught to end an answer with its format's
+stop text ("###" or "</s>"), which may be one token or several. The original has LLaMA's token numbers of
+"###" written into its code (835, or 2277 and 29937); here they are asked of the tokenizer, so that any
+language model can be used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import StoppingCriteria
+from transformers.generation.streamers import BaseStreamer
+
+from minivl.conversation import Style
+
+
+def stop_sequences(tokenizer: Any, style: Style) -> list[list[int]]:
+    """The token sequences that end an answer: the eos token, and the stop text alone and behind a word.
+
+    A sentencepiece tokenizer has two spellings of "###": as one piece where a text begins, as pieces in
+    its midst.
+    """
+
+    def encode(text: str) -> list[int]:
+        return list(tokenizer.encode(text, add_special_tokens=False))
+
+    word, behind = encode("a"), encode("a" + style.stop)
+    found = [[tokenizer.eos_token_id], encode(style.stop)]
+    if behind[: len(word)] == word:
+        found.append(behind[len(word) :])
+    useless = {None, tokenizer.unk_token_id}  # a tokenizer without eos; one that does not know the stop text
+    return [ids for n, ids in enumerate(found) if ids and not useless & set(ids) and ids not in found[:n]]
+
+
+def cut(ids: list[int], stops: list[list[int]]) -> list[int]:
+    """What stands before the first stop sequence."""
+    for end in range(len(ids)):
+        if any(ids[end : end + len(stop)] == stop for stop in stops):
+            return ids[:end]
+    return ids
+
+
+class StopAt(StoppingCriteria):
+    """Ends each row of a batch at a stop sequence of its own (the original looks at the first row only)."""
+
+    def __init__(self, stops: list[list[int]]) -> None:
+        self.stops = stops
+
+    def __call__(self, input_ids: Tensor, scores: Any, **_: Any) -> Tensor:
+        """New tokens [B, n] -> which rows are done [B], bool."""
+        done = torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
+        for stop in self.stops:
+            if input_ids.shape[1] >= len(stop):
+                tail = input_ids[:, -len(stop) :]  # [B, len(stop)]
+                done |= (tail == torch.tensor(stop, device=tail.device)).all(dim=1)
+        return done
+
+
+class AnswerStreamer(BaseStreamer):
+    """Hands on the answer piece by piece; the pieces put together are the answer.
+
+    Held back until more is known: the beginning of a stop text, and a character that is only half there.
+    """
+
+    def __init__(self, read: Callable[[list[int]], str], stop: str, on_piece: Callable[[str], None]) -> None:
+        self.read, self.stop, self.on_piece = read, stop, on_piece
+        self.ids: list[int] = []
+        self.said = ""
+
+    def put(self, value: Tensor) -> None:
+        """Called by transformers with each new token."""
+        self.ids += value.flatten().tolist()
+        text = self.read(self.ids).rstrip("\N{REPLACEMENT CHARACTER}")
+        starts = [self.stop[:n] for n in range(len(self.stop), 0, -1)]
+        held = next((len(start) for start in starts if text.endswith(start)), 0)
+        self._say(text[: len(text) - held].rstrip())
+
+    def end(self) -> None:
+        """Called by transformers after the last token."""
+        self._say(self.read(self.ids))
+
+    def _say(self, text: str) -> None:
+        if len(text) > len(self.said) and text.startswith(self.said):
+            self.on_piece(text[len(self.said) :])
+            self.said = text

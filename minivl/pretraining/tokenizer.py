@@ -1,0 +1,26 @@
+"""The tiny model's tokenizer: one token a word, saved in the usual Hugging Face files."""
+
+from __future__ import annotations
+
+from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+MARKS = ("###", "Human:", "Assistant:", "<Video>", "</Video>", "<Image>", "</Image>", "<Audio>", "</Audio>")
+
+
+def build_tokenizer(words: list[str]) -> PreTrainedTokenizerFast:
+    """A word-level tokenizer: ids 0 <unk> (also the padding, as in LLaMA), 1 <s>, 2 </s>, then marks and words."""
+    vocabulary = {word: i for i, word in enumerate(["<unk>", "<s>", "</s>", *MARKS, *words])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Lowercase(), normalizers.Replace(Regex("color"), "colour")]
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.add_tokens([AddedToken(mark, normalized=False) for mark in MARKS])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        unk_token="<unk>",
+        eos_token="</s>",
+        pad_token="<unk>",
+        clean_up_tokenization_spaces=True,
+    )
