@@ -66,7 +66,12 @@ def load_config(folder: Path) -> VideoLlamaConfig:
 
 def save_config(config: VideoLlamaConfig, folder: Path) -> None:
     """Write config.json."""
-    _replace(folder / "config.json", lambda path: path.write_text(json.dumps(config.to_dict(), indent=1) + "\n"))
+    write_text(folder / "config.json", json.dumps(config.to_dict(), indent=1) + "\n")
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a text file, all of it or nothing."""
+    _replace(file, lambda path: path.write_text(text))
 
 
 def load_part(module: nn.Module, file: Path, dtype: torch.dtype, prefixes: tuple[str, ...] = ("",)) -> nn.Module:

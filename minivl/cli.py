@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from minivl.errors import MinivlError
+
+if TYPE_CHECKING:
+    from minivl.chat import Chat
 
 WRONG_INPUT = 2  # exit code
 
@@ -94,7 +98,7 @@ def evaluate(options: argparse.Namespace) -> None:
         print(f"wrote {options.json}")
 
 
-def _watch(options: argparse.Namespace):
+def _watch(options: argparse.Namespace) -> Chat:
     from minivl.chat import Chat
     from minivl.model import VideoLlama
 
@@ -117,7 +121,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="minivl", description="A small Video-LLaMA that watches and hears.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(name: str, run, help: str) -> argparse.ArgumentParser:
+    def command(name: str, run: Callable[[argparse.Namespace], None], help: str) -> argparse.ArgumentParser:
         made = commands.add_parser(name, help=help, description=help)
         made.set_defaults(run=run)
         return made

@@ -182,7 +182,7 @@ def prompt_ids(model: VideoLlama, question: str, senses: tuple[str, ...]) -> lis
 
 def frequent_answers(scenes: int = 2000) -> Callable[[str], str]:
     """The blind baseline: question type → its most frequent answer among training clips."""
-    rng, counts = np.random.default_rng(11), {}
+    rng, counts = np.random.default_rng(11), dict[str, Counter[str]]()
     for seed in range(scenes):
         for q in questions(sample_scene(seed), rng):
             counts.setdefault(q.kind, Counter())[q.answer] += 1

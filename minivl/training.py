@@ -38,7 +38,7 @@ class Chats(Protocol):
     def segments(self) -> Tensor | None: ...  # [B, M, E]
 
 
-def new_branch(model: VideoLlama, branch: str, seed: int) -> nn.Module:
+def new_branch(model: VideoLlama, branch: str, seed: int) -> VisionLanguageBranch | AudioLanguageBranch:
     """A branch with fresh weights, in the place of the model's own.
 
     Positions start as large as half of what they are added to, and soft prompts as large as word embeddings: with
@@ -47,21 +47,21 @@ def new_branch(model: VideoLlama, branch: str, seed: int) -> nn.Module:
     torch.manual_seed(seed)
     config, width = model.config, model.config.llm_width
     words = float(model.llm.get_input_embeddings().weight.std())
-    made: nn.Module
+    made: VisionLanguageBranch | AudioLanguageBranch
     if branch == "vision":
         made = model.vision_branch = VisionLanguageBranch(config.vision_branch, width)
         entering = 1.0  # the image Q-Former ends in a LayerNorm
     elif branch == "audio":
         made = model.audio_branch = AudioLanguageBranch(config.audio_branch, width)
         entering = config.imagebind.embed_dim**-0.5  # a unit vector
-        with torch.no_grad():
-            for layer in made.qformer.layers:
-                layer.cross_attention.key.weight.mul_(1 / entering)
-                layer.cross_attention.value.weight.mul_(1 / entering)
     else:
         raise InputError(f"there is no branch {branch!r}: choose one of {', '.join(BRANCHES)}")
-    nn.init.normal_(made.positions.weight, std=0.5 * entering)  # type: ignore[union-attr, arg-type]
-    nn.init.normal_(made.to_llm.weight, std=words * made.to_llm.in_features**-0.5)  # type: ignore
+    with torch.no_grad():
+        for name, parameter in made.named_parameters():
+            if name.endswith(("cross_attention.key.weight", "cross_attention.value.weight")):
+                parameter.div_(entering)
+    nn.init.normal_(made.positions.weight, std=0.5 * entering)
+    nn.init.normal_(made.to_llm.weight, std=words * made.to_llm.in_features**-0.5)
     return made
 
 

@@ -52,7 +52,7 @@ class LanguageTraining:
 
 
 def new_language_model(tokenizer: PreTrainedTokenizerFast, numbers: LanguageTraining) -> LlamaForCausalLM:
-    """A LLaMA of 1.8 million parameters. Plain matrix attention is the fastest at this size on a CPU."""
+    """A LLaMA of 1.8 million parameters."""
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=numbers.width,
@@ -61,7 +61,6 @@ def new_language_model(tokenizer: PreTrainedTokenizerFast, numbers: LanguageTrai
         num_attention_heads=numbers.heads,
         max_position_embeddings=numbers.max_tokens,
         tie_word_embeddings=True,
-        attn_implementation="eager",
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,
     )
@@ -126,7 +125,7 @@ def train_language_model(
             for _ in range(numbers.batch_size)
         ]
         ids, mask, labels, described = pad_dialogues(batch, tokenizer.pad_token_id)
-        table = llm.get_input_embeddings().weight
+        table: Tensor = llm.model.embed_tokens.weight
         embeds = add_noise(table[ids], described, numbers.noise, float(table.detach().std()))
         return llm(inputs_embeds=embeds, attention_mask=mask, labels=labels).loss
 
@@ -154,7 +153,7 @@ def text_accuracy(
         picture, sound = writer.encode(picture_text(scene, rng)), writer.encode(sound_text(scene, rng))
         cases += [(q, writer.write(picture, sound, [q])) for q in questions(scene, rng, held_out=held_out)]
     right: dict[str, list[bool]] = {}
-    table = llm.get_input_embeddings().weight
+    table: Tensor = llm.model.embed_tokens.weight
     for start in range(0, len(cases), 256):
         part = cases[start : start + 256]
         ids, mask, labels, described = pad_dialogues([d for _, d in part], tokenizer.pad_token_id)

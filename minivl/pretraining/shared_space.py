@@ -96,7 +96,7 @@ def image_vectors(trunk: ImageTrunk, pixels: Tensor, batch_size: int = 256) -> T
 
 
 def record(scenes: int, first_seed: int) -> tuple[Tensor, list[str]]:
-    """2-second segments of clips: log-mels [N, 1, 128, 204] float16, and the class of each ("silence", "large bell")."""
+    """2-second segments of clips: log-mels [N, 1, 128, 204] float16, and the class of each: "large bell"."""
     mels, classes = [], []
     for seed in tqdm(range(first_seed, first_seed + scenes), desc="sounds", mininterval=1.0):
         scene = sample_scene(seed)

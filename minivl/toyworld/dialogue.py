@@ -43,7 +43,9 @@ class DialogueWriter:
         self, picture: list[int] | None, sound: list[int] | None, asked: list[Question], still: bool = False
     ) -> Dialogue:
         """`picture` and `sound` are the ids in the two places; None leaves the place out of the chat."""
-        ids, labels, described = list(self.encode("###Human:")), [], []
+        ids = list(self.encode("###Human:"))
+        labels: list[int] = []
+        described: list[bool] = []
         for content, tag in ((picture, "Image" if still else "Video"), (sound, "Audio")):
             if content is not None:
                 described += [False] * (len(ids) + 1 - len(described)) + [True] * len(content)

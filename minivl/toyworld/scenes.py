@@ -89,10 +89,11 @@ def sample_scene(seed: int, unseen_pairs: bool = False) -> Scene:
     rng = np.random.default_rng((seed, 7))
     if unseen_pairs:
         colour, shape = UNSEEN_PAIRS[rng.integers(len(UNSEEN_PAIRS))]
-        things = (Thing(shape, _pick(rng, SIZES), colour, x=_near(rng), y=_near(rng)),)
-        return Scene(seed, things, _pick(rng, MOTIONS), _sample_sounds(rng, things))
+        alone = (Thing(shape, _pick(rng, SIZES), colour, x=_near(rng), y=_near(rng)),)
+        return Scene(seed, alone, _pick(rng, MOTIONS), _sample_sounds(rng, alone))
     kind = rng.choice(["one", "several", "thing", "two", "empty"], p=[0.30, 0.22, 0.18, 0.27, 0.03])
     motion = "still"
+    things: tuple[Thing, ...] = ()
     if kind == "one":
         things, motion = (_shape(rng, _near(rng), _near(rng)),), _pick(rng, MOTIONS)
     elif kind == "several":
@@ -110,8 +111,6 @@ def sample_scene(seed: int, unseen_pairs: bool = False) -> Scene:
             Thing(str(n), _pick(rng, SIZES), start=s, end=e, x=_near(rng), y=_near(rng))
             for n, (s, e) in zip(names, spans, strict=True)
         )
-    else:
-        things = ()
     return Scene(seed, things, motion, _sample_sounds(rng, things))
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 
 from minivl.checkpoints import write_text
+from minivl.curves import save_loss_curve
 from minivl.errors import InputError
 from minivl.evaluation import evaluate
 from minivl.model import VideoLlama
-from minivl.plots import save_loss_curve
 from minivl.toyworld.features import cached_features
 from minivl.toyworld.lessons import Teacher
 from minivl.toyworld.scenes import CHOOSING_SEED
