@@ -81,6 +81,7 @@ SAMPLES = (
         (
             ("what do you see ?", "a cat"),
             ("what do you hear ?", "a drum"),
+            ("do you hear a cat ?", "no"),
             ("does the sound match the picture ?", "no"),
         ),
     ),
@@ -116,6 +117,7 @@ SAMPLES = (
             ("which way do they move ?", "they stay still"),
             ("what do you hear ?", "rain"),
             ("is there rain ?", "no"),
+            ("do you hear rain ?", "yes"),
         ),
     ),
     Sample(

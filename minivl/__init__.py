@@ -4,6 +4,7 @@ clip  = minivl.load_video("clip.mp4")
 sound = minivl.load_audio("clip.mp4")
 model = minivl.VideoLlama.from_pretrained("tiny")
 chat  = minivl.Chat(model)
+minivl.trace(model, clip, sound)
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from minivl import errors  # noqa: E402
 from minivl.audio import load_audio  # noqa: E402
 from minivl.chat import Chat  # noqa: E402
 from minivl.model import VideoLlama  # noqa: E402
+from minivl.trace import trace  # noqa: E402
 from minivl.video import load_video  # noqa: E402
 
 __version__ = "0.1.0"
 
-__all__ = ["Chat", "VideoLlama", "__version__", "errors", "load_audio", "load_video"]
+__all__ = ["Chat", "VideoLlama", "__version__", "errors", "load_audio", "load_video", "trace"]

@@ -23,7 +23,7 @@ from transformers import DynamicCache
 
 from minivl.audio import Sound, load_audio
 from minivl.conversation import IMAGE_SYSTEM, TINY, Conversation, upload_message, upload_slots
-from minivl.errors import InputError, MediaError
+from minivl.errors import InputError, NoPictureError
 from minivl.generation import AnswerStreamer
 from minivl.model import VideoLlama
 from minivl.soft_prompt import AUDIO_SLOT, VIDEO_SLOT, tokenize
@@ -132,7 +132,7 @@ class Chat:
         if sight and model.can_see:
             try:
                 clip = load_video(source, config.num_frames, size=config.vit.image_size)
-            except MediaError:
+            except NoPictureError:  # a file cut short is refused, even if its sound can be read
                 if sound is None:
                     raise
         if sight and clip is None:

@@ -19,7 +19,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging as transformers_logging
 
 from minivl.branches import AudioLanguageBranch, VisionLanguageBranch
 from minivl.config import VideoLlamaConfig
@@ -131,7 +133,8 @@ def save_part(module: nn.Module, file: Path) -> None:
 def load_llm(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
     """The language model and its tokenizer, from local files. Raises WeightsError if there are none."""
     try:
-        llm = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True)
+        with _no_progress_bar():
+            llm = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True)
         return llm, AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
@@ -146,6 +149,18 @@ def save_llm(llm: Any, tokenizer: Any, folder: Path) -> None:
         tokenizer.save_pretrained(path)
 
     _replace(folder, write)
+
+
+@contextmanager
+def _no_progress_bar() -> Iterator[None]:
+    """transformers draws one on stderr while it loads, even for a model of a few megabytes."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()
 
 
 def _shape(shape: torch.Size | None) -> str:

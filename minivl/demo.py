@@ -1,8 +1,7 @@
 """`minivl demo`: the whole path once, on clips that come with the package.
 
 Shapes from the file to the logits, then questions of every kind, each answer beside the true one, and one
-picture of it all. The clips show things in sight and in sound that no training has seen: they were drawn for
-the demo (data_samples/make_samples.py).
+picture of it all. The scenes were written by hand (data_samples/make_samples.py).
 """
 
 from __future__ import annotations

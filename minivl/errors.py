@@ -14,6 +14,10 @@ class MediaError(MinivlError):
     """A video, image or sound file that cannot be read."""
 
 
+class NoPictureError(MediaError):
+    """A file that is whole, but holds no picture: sound alone."""
+
+
 class WeightsError(MinivlError):
     """Weights that are missing, or that do not fit the model."""
 

@@ -32,7 +32,6 @@ QUIET, LOUD = -1.3, 1.0  # ends of the mels' colour scale, the same for all soun
 RIGHT, WRONG, GREY = "#1a7f37", "#c22f2f", "#666666"
 UNPADDED = 198  # columns of a log-mel that hold sound
 TICKS_HZ = (100, 500, 1000, 2000, 4000, 8000)
-SEGMENT_COLOURS = ("#dbe8f5", "#fbe6d2")
 FLAME = Outline(  # for frozen parts there is matplotlib's own asterisk
     [(0.1, 1.5), (0.2, 0.7), (1.1, 0.3), (0.8, -0.6), (0.6, -1.2),
      (-0.6, -1.2), (-0.8, -0.6), (-1.0, 0.1), (-0.3, 0.2), (0.1, 1.5)],
@@ -72,9 +71,8 @@ def show_frames(clip: Clip) -> Figure:
     grid = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axes in grid:
         axes.axis("off")
-    for axes, frame, time in zip(grid, clip.frames, clip.timestamps.tolist(), strict=False):
-        axes.imshow(rearrange(frame, "c h w -> h w c").numpy())
-        axes.set_title("a still image" if clip.is_image else f"{time:.1f} s", fontsize=10)
+    for t, axes in enumerate(grid[: len(clip.frames)]):
+        _draw_frame(axes, clip, t, fontsize=10)
     return figure
 
 
@@ -94,12 +92,18 @@ def show_mel(sound: Sound) -> Figure:
     return figure
 
 
+def _draw_frame(axes: Any, clip: Clip, t: int, fontsize: int) -> None:
+    axes.imshow(rearrange(clip.frames[t], "c h w -> h w c").numpy())
+    axes.set_title("a still image" if clip.is_image else f"{clip.timestamps[t]:.1f} s", fontsize=fontsize)
+    axes.axis("off")
+
+
 def _draw_waveform(axes: Any, sound: Sound) -> None:
     step = max(1, len(sound.waveform) // 20_000)  # an hour need not be drawn sample by sample
     wave = sound.waveform[::step]
     axes.plot([i * step / sound.rate for i in range(len(wave))], wave.tolist(), color="#333333", linewidth=0.4)
     for m, start in enumerate(sound.starts.tolist()):
-        axes.axvspan(start, start + SEGMENT_SECONDS, color=SEGMENT_COLOURS[m % 2], zorder=0)
+        axes.axvspan(start, start + SEGMENT_SECONDS, color=(FROZEN, TRAINED)[m % 2], alpha=0.6, zorder=0)
     axes.set(xlim=(0, max(sound.duration, SEGMENT_SECONDS)), ylabel="amplitude")
     axes.set_title(f"waveform, {sound.duration:.1f} s at {sound.rate // 1000} kHz", fontsize=10)
 
@@ -151,7 +155,7 @@ def show_parts(model: VideoLlama) -> Figure:
     _arrow(axes, (12, 7.5), (27, 7.5), "L tokens")
     _box(axes, 27, 2, 20, "word embedding", FROZEN, model.llm.get_input_embeddings())
     _arrow(axes, (47, 7.5), (96, 18), f"[L, D] = [L, {D}]")
-    _box(axes, 96, 15, 17, f"language model\n{model.llm.config.num_hidden_layers} layers", FROZEN, model.llm, 23)
+    _box(axes, 96, 15, 17, "language model", FROZEN, model.llm, 23)
     _arrow(axes, (113, 26.5), (120, 26.5), "")
     axes.text(120.5, 26.5, "answer", va="center", fontsize=11)
     _legend(axes, model)
@@ -161,10 +165,9 @@ def show_parts(model: VideoLlama) -> Figure:
 def _box(axes: Any, x: float, y: float, w: float, text: str, fill: str, part: Any = None, h: float = 11) -> None:
     """A rounded box; frozen and trained ones carry their number of parameters and a mark."""
     learned = fill is not DATA
-    style: dict[str, Any] = {"facecolor": fill, "edgecolor": INK[fill], "linewidth": 1.4}
-    if learned and part is None:
-        style["linestyle"] = "--"
-    axes.add_patch(FancyBboxPatch((x + 0.6, y + 0.6), w - 1.2, h - 1.2, "round,pad=0.6", **style))
+    box = FancyBboxPatch((x + 0.6, y + 0.6), w - 1.2, h - 1.2, "round,pad=0.6", facecolor=fill, edgecolor=INK[fill])
+    box.set(linewidth=1.4, linestyle="--" if learned and part is None else "-")
+    axes.add_patch(box)
     axes.text(x + w / 2, y + h * (0.6 if learned else 0.5), text, ha="center", va="center", fontsize=9.5)
     if learned:
         note = _millions(part) if isinstance(part, nn.Module) else "not loaded"
@@ -180,8 +183,8 @@ def _mark(axes: Any, x: float, y: float, fill: str) -> None:
 def _arrow(axes: Any, start: tuple[float, float], end: tuple[float, float], text: str) -> None:
     axes.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=11, color="#444444", shrinkB=0))
     angle = math.degrees(math.atan2(end[1] - start[1], end[0] - start[0]))
-    middle = ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2 + 0.7)
-    axes.text(*middle, text, fontsize=8.5, ha="center", va="bottom", rotation=angle, rotation_mode="anchor")
+    x, y = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2 + 0.7
+    axes.text(x, y, text, fontsize=8.5, ha="center", va="bottom", rotation=angle, rotation_mode="anchor")
 
 
 def _legend(axes: Any, model: VideoLlama) -> None:
@@ -195,8 +198,7 @@ def _legend(axes: Any, model: VideoLlama) -> None:
 
 
 def _millions(part: nn.Module) -> str:
-    count = sum(p.numel() for p in part.parameters())
-    return f"{count / 1e9:.2f} G parameters" if count >= 1e9 else f"{count / 1e6:.2f} M parameters"
+    return f"{sum(p.numel() for p in part.parameters()) / 1e6:.2f} M parameters"
 
 
 # ---- what comes out
@@ -214,12 +216,8 @@ def show_answers(watched: Sequence[Watched], path: Path | None = None) -> Figure
     for row, one in enumerate(watched):
         left = grid[row, 0].subgridspec(2, 8, height_ratios=(1, 1.1))
         if one.clip is not None:
-            times = one.clip.timestamps.tolist()
-            for column, (frame, time) in enumerate(zip(one.clip.frames[:8], times, strict=False)):
-                axes = figure.add_subplot(left[0, column])
-                axes.imshow(rearrange(frame, "c h w -> h w c").numpy())
-                axes.set_title(f"{time:.1f} s", fontsize=8)
-                axes.axis("off")
+            for t in range(min(len(one.clip.frames), 8)):
+                _draw_frame(figure.add_subplot(left[0, t]), one.clip, t, fontsize=8)
         if one.sound is not None:
             _draw_track(figure.add_subplot(left[1, :]), one.sound)
         _write_answers(figure.add_subplot(grid[row, 1]), one)
@@ -233,9 +231,8 @@ def _draw_track(axes: Any, sound: Sound) -> None:
     for m in range(len(sound.mel)):
         _draw_mel(axes, sound, m, columns=UNPADDED)
         axes.axvline(float(sound.starts[m]), color="white", linewidth=1)
-    axes.set(xlim=(0, float(sound.starts[-1]) + SEGMENT_SECONDS))
+    axes.set(xlim=(0, float(sound.starts[-1]) + SEGMENT_SECONDS), ylabel="Hz")
     axes.tick_params(labelsize=7)
-    axes.set_ylabel("Hz", fontsize=8)
 
 
 def _write_answers(axes: Any, one: Watched) -> None:

@@ -20,7 +20,7 @@ from einops import rearrange
 from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 from torch import Tensor
 
-from .errors import InputError, MediaError
+from .errors import InputError, MediaError, NoPictureError
 from .media import DECODER_ERRORS, existing_file, quiet, unreadable
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -66,7 +66,8 @@ def load_video(
     In mp4, mov, mkv and webm it takes hardly more time either; other formats are decoded from their start.
     A rotation stored by a phone (mp4 display matrix, EXIF) is applied. Time is index / average frame rate, as
     in the original, so the time stamps of a video of variable frame rate are approximate.
-    Raises MediaError for a file that cannot be read, InputError for an argument outside its range.
+    Raises MediaError for a file that cannot be read (NoPictureError for sound alone), InputError for an argument
+    outside its range.
     """
     if num_frames < 1:
         raise InputError(f"num_frames is {num_frames}: ask for at least one frame")
@@ -110,7 +111,7 @@ def _from_video(path: Path, num_frames: int, size: int | None) -> Clip:
             frames = torch.stack(list(_pictures(reader, indices, one_pass)))
     except DECODER_ERRORS as problem:
         if "cannot find video stream" in str(problem):
-            raise MediaError(
+            raise NoPictureError(
                 f"{path} has no picture that can be decoded: give a video, or read its sound with load_audio"
             ) from problem
         raise unreadable(path) from problem

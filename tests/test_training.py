@@ -5,13 +5,15 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
-from toy_model import numbered_features, toy_model
 from torch import Tensor, nn
+from toy_model import numbered_features, toy_model
 
+from minivl import evaluation
 from minivl.errors import InputError
 from minivl.model import VideoLlama
 from minivl.toyworld.lessons import Batch, Teacher
@@ -42,8 +44,8 @@ def test_only_the_branch_moves(branch: str) -> None:
     assert len(report["loss"]) == 1 and report["seconds"] >= 0
     changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
     assert {part(name) for name in changed} == {f"{branch}_branch"}
-    read = {name for name in before if part(name) == f"{branch}_branch"} - {f"{branch}_branch.positions.weight"}
-    assert read <= changed  # all of it; of the position table only the rows in use
+    still = {name for name in before if part(name) == f"{branch}_branch"} - changed
+    assert all(name.endswith("key.bias") for name in still)  # softmax ignores it, so it has no gradient
 
 
 @pytest.mark.parametrize(("branch", "other"), [("vision", "audio"), ("audio", "vision")])
@@ -103,13 +105,14 @@ def test_a_branch_that_is_not_there() -> None:
         run_stage(model, "vision", 3, Path("nowhere"), Path("nowhere"))
 
 
-def test_a_stage_leaves_a_model_a_report_and_a_curve(tmp_path: Path) -> None:
+def test_a_stage_leaves_a_model_a_report_and_a_curve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stage 2 goes on from stage 1's branch, and reads the features that stage 1 kept."""
     model = toy_model()
     frozen = weights(model.llm)
+    monkeypatch.setattr(evaluation, "frequent_answers", partial(evaluation.frequent_answers, scenes=50))
     for stage in (1, 2):
         report = run_stage(
-            model, "audio", stage, tmp_path / "out", tmp_path / "cache", seed=1, steps=2, clips=33, test_clips=2
+            model, "audio", stage, tmp_path / "out", tmp_path / "cache", seed=1, steps=2, clips=33, test_clips=1
         )
         assert json.loads((tmp_path / "out" / "reports" / f"audio_stage{stage}.json").read_text()) == report
         assert (tmp_path / "out" / "reports" / f"audio_stage{stage}.png").read_bytes().startswith(b"\x89PNG")

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import torch
 from small_model import CONFIG
+from torch import nn
 
 from minivl.branches import AudioLanguageBranch, VisionLanguageBranch
 from minivl.config import VideoLlamaConfig
@@ -31,9 +32,15 @@ def toy_model(seed: int = 0) -> VideoLlama:
     """All parts with random weights, and the tokenizer of the shipped model; a context of 512 tokens."""
     torch.manual_seed(seed)
     tokenizer, config = build_tokenizer(vocabulary()), TOY_CONFIG
+    llm = new_language_model(tokenizer, TOY_LANGUAGE)
+    for weight in llm.parameters():
+        if weight.ndim > 1:  # large weights give varied answers, and let a soft prompt change them
+            nn.init.normal_(weight, std=0.3)
+    with torch.no_grad():  # answers of a few words: the "###" that ends them is a likely token
+        llm.get_input_embeddings().weight[tokenizer.convert_tokens_to_ids("###")] *= 2
     return VideoLlama(
         config,
-        new_language_model(tokenizer, TOY_LANGUAGE),
+        llm,
         tokenizer,
         ImageEncoder(config.vit, config.image_qformer),
         ImageBind(config.imagebind),

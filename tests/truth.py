@@ -46,11 +46,10 @@ def read_question(text: str, several: bool, held_out: bool = False) -> tuple[str
     """The type of a question, and the noun phrases in its {x} and {y}. Fails if its wording has two meanings."""
     text = text.removesuffix("?").strip()
     cores = {text.removeprefix(prefix) for prefix in (HELD_OUT_PREFIXES if held_out else PREFIXES)}
-    matches = {kind: p.fullmatch(core) for kind, p in _patterns(held_out, several) for core in cores if p.fullmatch(core)}
+    tried = [(kind, pattern.fullmatch(core)) for kind, pattern in _patterns(held_out, several) for core in cores]
+    matches = {kind: match.groupdict() for kind, match in tried if match}
     assert len(matches) == 1, f"{text!r} can be {sorted(matches)}"
-    kind, match = next(iter(matches.items()))
-    assert match is not None
-    return kind, match.groupdict()
+    return next(iter(matches.items()))
 
 
 def is_true(scene: Scene, kind: str, asked: dict[str, str], answer: str) -> bool:

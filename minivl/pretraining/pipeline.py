@@ -55,11 +55,11 @@ def pretrain(folder: Path, seed: int = 0, scale: float = 1.0) -> VideoLlama:
     torch.manual_seed(seed)
     encoder = ImageEncoder(config.vit, config.image_qformer)
     encoder.vit = vit_from_image_trunk(config.vit, imagebind.image)  # type: ignore[arg-type]
-    decoder, report = train_image_encoder(encoder, pictures, steps=_steps(1500, scale), seed=seed)
+    decoder, report = train_image_encoder(encoder, pictures, steps=_steps(3000, scale), seed=seed)
     reports["image_encoder"] = {**report, "caption_words": word_accuracy(encoder, decoder, unseen)}
     del pictures
     tokenizer = build_tokenizer(vocabulary())
-    llm, report = train_language_model(tokenizer, LanguageTraining(steps=_steps(3000, scale)), seed)
+    llm, report = train_language_model(tokenizer, LanguageTraining(steps=_steps(LanguageTraining.steps, scale)), seed)
     reports["llm"] = {**report, "text_held_out_phrasings": text_accuracy(llm, tokenizer, held_out=True)}
     model = VideoLlama(config, llm, tokenizer, encoder, imagebind)
     for branch in ("vision", "audio"):

@@ -11,12 +11,15 @@ PHRASINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "describe": (
         ("describe the video", "describe what you see", "describe the picture", "what happens in the video",
          "what is shown in the picture", "tell me about the video", "give a description of what you see",
-         "say what the video shows", "what does the picture show"),
+         "say what the video shows", "what does the picture show", "tell me about the picture",
+         "give a description of the picture", "say what happens in the video"),
         ("give a description of the video", "tell me about what you see"),
     ),
     "see": (
         ("what do you see", "what can you see", "what is in the video", "what is there to see",
-         "name what you see", "which things do you see", "what is visible", "say what is in the picture"),
+         "name what you see", "which things do you see", "what is visible", "say what is in the picture",
+         "what do you see in the video", "what can you see in the picture", "name what you can see",
+         "which things can you see", "say what is visible", "which things are visible", "name the things that you see"),
         ("what can you see in the video", "name what is visible"),
     ),
     "colour": (
@@ -47,7 +50,9 @@ PHRASINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "count": (
         ("how many objects are there", "how many objects do you see", "count the objects",
          "what is the number of objects", "how many things are there", "how many things can you see",
-         "say how many objects there are", "name the number of objects", "how many objects are shown"),
+         "say how many objects there are", "name the number of objects", "how many objects are shown",
+         "count the things", "count what you see", "how many things do you see", "count the objects that you see",
+         "how many things are shown", "how many objects are visible", "say how many things you see"),
         ("how many objects can you see", "count the things that you see"),
     ),
     "first": (
@@ -113,6 +118,7 @@ PHRASINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "hear_exist": (
         ("do you hear {x}", "can you hear {x}", "is there the sound of {x}", "is {x} heard", "does {x} sound",
+         "do you hear the sound of {x} now", "say if you can hear {x}", "say if there is the sound of {x}",
          "say if you hear {x}", "do you hear the sound of {x}", "is there a sound of {x}",
          "listen, is there {x}"),
         ("can you hear the sound of {x}", "say if {x} is heard"),

@@ -1,0 +1,109 @@
+"""The README and the notebooks keep their promises: paths exist, commands are known, snippets run."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import shlex
+import statistics
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from minivl.cli import build_parser
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def blocks(language: str) -> list[str]:
+    """The fenced blocks of the README in one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\((?!https?:|#)([^)#]+)", README))))
+def test_relative_links_lead_somewhere(target: str) -> None:
+    assert (ROOT / target).exists()
+
+
+@pytest.mark.parametrize(
+    "path", sorted(set(re.findall(r"\b(?:minivl|notebooks|data_samples|tests|benchmarks|docs)/[\w./-]*\w", README)))
+)
+def test_paths_exist(path: str) -> None:
+    if "github.com" not in README[: README.index(path)].rsplit(None, 1)[-1]:
+        assert (ROOT / path).exists()
+
+
+@pytest.mark.parametrize("command", sorted(set(re.findall(r"`minivl ([^`]+)`", README))))
+def test_commands_are_known_with_their_options(command: str) -> None:
+    build_parser().parse_args(shlex.split(command))  # an unknown one exits
+
+
+def test_every_command_is_explained() -> None:
+    known = re.search(r"\{(.*?)\}|COMMAND", build_parser().format_usage())
+    assert known
+    listed = re.findall(r"^ {4}(\w+)", build_parser().format_help(), flags=re.MULTILINE)
+    assert listed, "the parser lists no commands"
+    for command in listed:
+        assert f"`minivl {command}" in README
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"\bmake ([a-z]+)\b", "".join(blocks(""))))))
+def test_make_targets_exist(target: str) -> None:
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("snippet", blocks("python"))
+def test_python_snippets_run(snippet: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(ROOT)
+    exec(compile(snippet, "README.md", "exec"), {})
+    assert len(capsys.readouterr().out.splitlines()) > 10
+
+
+def test_files_are_as_short_as_it_says() -> None:
+    limit = int(re.search(r"none has more than (\d+) lines", README)[1])  # type: ignore[index]
+    assert all(len(p.read_text(encoding="utf-8").splitlines()) <= limit for p in (ROOT / "minivl").rglob("*.py"))
+
+
+# ---- notebooks
+
+
+def read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_notebooks_open_everywhere_and_hold_their_outputs(path: Path) -> None:
+    notebook = read(path)
+    assert path.stat().st_size < 1_000_000
+    assert notebook["metadata"]["kernelspec"]["name"] == "python3"
+    assert "widgets" not in notebook["metadata"], "GitHub refuses a notebook with widget states"
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert all(cell["execution_count"] for cell in code), "nbval compares nothing in a stripped notebook"
+    assert not [o for cell in code for o in cell["outputs"] if o["output_type"] == "error"]
+    assert statistics.median(len(cell["source"]) for cell in code) <= 12
+    for link in re.findall(r"blob/main/([^)\s]+)", json.dumps(notebook)):
+        assert (ROOT / link).exists(), link
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_solutions_solve_their_exercises(path: Path) -> None:
+    """Run the definitions of a notebook, then each solution, hidden in the text, with the exercise's checker."""
+    cells, names = read(path)["cells"], {}
+    for number, cell in enumerate(cells):
+        source, tags = "".join(cell["source"]), cell["metadata"].get("tags", [])
+        if cell["cell_type"] != "code" or "%pip" in source:
+            continue
+        checker = next((tag for tag in tags if tag.startswith("check-")), "")
+        if checker:
+            solution = re.search(r"```python\n(.*?)```", "".join(cells[number + 1]["source"]), re.DOTALL)
+            assert solution, f"{checker} has no solution below it"
+            exec(solution[1], names)
+            exec(source, names)
+            function = ast.parse(solution[1]).body[0].name  # type: ignore[attr-defined]
+            assert names[checker.replace("-", "_")](names[function]).startswith("right")
+        else:
+            exec(source, names)
