@@ -68,11 +68,9 @@ def show_frames(clip: Clip) -> Figure:
     columns = min(len(clip.frames), 8)
     rows = math.ceil(len(clip.frames) / columns)
     figure = Picture(figsize=(1.4 * max(columns, 2), 1.7 * rows), layout="constrained")
-    grid = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for axes in grid:
-        axes.axis("off")
-    for t, axes in enumerate(grid[: len(clip.frames)]):
-        _draw_frame(axes, clip, t, fontsize=10)
+    grid = figure.add_gridspec(rows, columns)
+    for t in range(len(clip.frames)):
+        _draw_frame(figure.add_subplot(grid[t // columns, t % columns]), clip, t, fontsize=10)
     return figure
 
 
@@ -247,4 +245,5 @@ def _write_answers(axes: Any, one: Watched) -> None:
         shown = answer if answer == truth or not truth else f"{answer} (true: {truth})"
         axes.text(0, y, kind, fontsize=9, color=GREY, va="top")
         axes.text(0.19, y, question, fontsize=10, va="top")
+        shown = shown if len(shown) <= 44 else f"{shown[:42]} …"  # an answer of a large model may be a paragraph
         axes.text(0.68, y, shown, fontsize=10, color=colour, weight="bold", va="top")

@@ -18,7 +18,7 @@ from minivl.branches import AudioLanguageBranch, VisionLanguageBranch
 from minivl.errors import InputError
 from minivl.model import VideoLlama
 from minivl.soft_prompt import AUDIO_SLOT, VIDEO_SLOT
-from minivl.training_loop import fit
+from minivl.training_loop import fit, start_large
 
 BRANCHES = ("vision", "audio")
 
@@ -56,6 +56,7 @@ def new_branch(model: VideoLlama, branch: str, seed: int) -> VisionLanguageBranc
         entering = config.imagebind.embed_dim**-0.5  # a unit vector
     else:
         raise InputError(f"there is no branch {branch!r}: choose one of {', '.join(BRANCHES)}")
+    start_large(made.qformer)
     with torch.no_grad():
         for name, parameter in made.named_parameters():
             if name.endswith(("cross_attention.key.weight", "cross_attention.value.weight")):

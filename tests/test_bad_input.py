@@ -108,7 +108,7 @@ def test_no_clip_at_all(
     path = tmp_path / "holiday.mp4"
     spoil(path)
     message = refused(path, *option)
-    assert str(path) in message and sentence in message
+    assert path.name in message and sentence in message
 
 
 @pytest.mark.parametrize("option", [[], ["--no-hearing"], ["--no-sight"]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -34,11 +35,21 @@ from minivl.toyworld.scenes import HALF, Scene, Thing, sample_scene
 # ---- the whole
 
 
+@dataclass(frozen=True)
+class ToyLanguageTraining(LanguageTraining):
+    """Its numbers of steps are those of the real one."""
+
+    batch_size: int = TOY_LANGUAGE.batch_size
+    width: int = TOY_LANGUAGE.width
+    depth: int = TOY_LANGUAGE.depth
+    heads: int = TOY_LANGUAGE.heads
+    mlp_hidden: int = TOY_LANGUAGE.mlp_hidden
+
+
 def test_a_rehearsal_writes_a_model_that_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All parts in their order, at toy size and for two or three steps each."""
     monkeypatch.setattr(pipeline, "tiny", lambda: TOY_CONFIG)
-    small = {name: getattr(TOY_LANGUAGE, name) for name in ("batch_size", "width", "depth", "heads", "mlp_hidden")}
-    monkeypatch.setattr(pipeline, "LanguageTraining", partial(LanguageTraining, **small))
+    monkeypatch.setattr(pipeline, "LanguageTraining", ToyLanguageTraining)
     monkeypatch.setattr(pipeline, "text_accuracy", partial(text_accuracy, scenes=5))
     model = pipeline.pretrain(tmp_path / "model", seed=3, scale=0.001)
     loaded = VideoLlama.from_pretrained(tmp_path / "model", parts=("vision", "audio", "image_trunk"))

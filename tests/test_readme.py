@@ -16,6 +16,7 @@ from minivl.cli import build_parser
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+NO_URLS = re.sub(r"\S*https?://\S+", "", README)
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
@@ -30,11 +31,10 @@ def test_relative_links_lead_somewhere(target: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", sorted(set(re.findall(r"\b(?:minivl|notebooks|data_samples|tests|benchmarks|docs)/[\w./-]*\w", README)))
+    "path", sorted(set(re.findall(r"\b(?:minivl|notebooks|data_samples|tests|benchmarks|docs)/[\w./-]*\w", NO_URLS)))
 )
 def test_paths_exist(path: str) -> None:
-    if "github.com" not in README[: README.index(path)].rsplit(None, 1)[-1]:
-        assert (ROOT / path).exists()
+    assert (ROOT / path).exists()
 
 
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"`minivl ([^`]+)`", README))))
@@ -43,8 +43,6 @@ def test_commands_are_known_with_their_options(command: str) -> None:
 
 
 def test_every_command_is_explained() -> None:
-    known = re.search(r"\{(.*?)\}|COMMAND", build_parser().format_usage())
-    assert known
     listed = re.findall(r"^ {4}(\w+)", build_parser().format_help(), flags=re.MULTILINE)
     assert listed, "the parser lists no commands"
     for command in listed:

@@ -43,7 +43,7 @@ def test_every_stage_has_its_shape_with_letters() -> None:
         "+ segment positions": "[B=1, M=2, E=12]",
         "Audio Q-Former": "[B=1, Qa=2, 16]",
         "linear: audio soft prompt": "[B=1, Qa=2, D=24]",
-        "token ids, slots included": "[B=1, L=18]",  # 6 marks + 2 tags x 2 ... counted below
+        "token ids, slots included": "[B=1, L=18]",
         "words and soft prompts": "[B=1, L=18, D=24]",
         "logits of the next token": "[B=1, L=18, 31]",
     }

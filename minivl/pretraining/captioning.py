@@ -21,11 +21,13 @@ from torch.nn import functional as F
 from minivl.image_encoder import ImageEncoder
 from minivl.pretraining.pictures import CELLS, WORD_ID, WORDS, Pictures
 from minivl.pretraining.shared_space import BagOfWords, contrastive_loss
-from minivl.training_loop import fit
+from minivl.toyworld.scenes import SHAPES
+from minivl.training_loop import fit, start_large
 from minivl.video import normalise
 
 CONTRAST, PLACES = 0.2, 8.0  # weights of the contrastive term and of the map of places
-SINGLES = 0.25  # the part of the training that shows one thing at a time
+SINGLES = 0.1  # the part of the training that shows one thing at a time
+SHAPE_WEIGHT = 3.0  # a shape's name counts for so many words: edges are learned slowly
 
 
 class Captioner(nn.Module):
@@ -57,13 +59,6 @@ def place_map(captions: list[list[str]]) -> Tensor:
     return places.flatten(1)
 
 
-def start_large(module: nn.Module) -> None:
-    """Xavier's start for every linear layer: 0.02 is made for layers of width 768, not of 128."""
-    for layer in module.modules():
-        if isinstance(layer, nn.Linear):
-            nn.init.xavier_uniform_(layer.weight)
-
-
 def caption_ids(captions: list[list[str]]) -> Tensor:
     """<start> words <end> <pad> ...: [N, L] int64."""
     rows = [[WORD_ID["<start>"], *(WORD_ID[w] for w in words), WORD_ID["<end>"]] for words in captions]
@@ -72,7 +67,7 @@ def caption_ids(captions: list[list[str]]) -> Tensor:
 
 
 def train_image_encoder(
-    encoder: ImageEncoder, pictures: Pictures, steps: int = 3000, batch_size: int = 64,
+    encoder: ImageEncoder, pictures: Pictures, steps: int = 7500, batch_size: int = 64,
     learning_rate: float = 8e-4, seed: int = 0,
 ) -> tuple[Captioner, dict[str, Any]]:  # fmt: skip
     """Train ViT and Q-Former by captioning; returns the decoder (for `word_accuracy`) and the report."""
@@ -81,8 +76,8 @@ def train_image_encoder(
     decoder, words, pooled = Captioner(width), BagOfWords(64), nn.Linear(width, 64)
     places = nn.Linear(len(encoder.qformer.queries) * width, CELLS * CELLS)
     start_large(encoder.qformer)
-    nn.init.normal_(encoder.qformer.queries)
     rng, everything = np.random.default_rng((seed, 6)), np.arange(len(pictures.captions))
+    weights = torch.tensor([SHAPE_WEIGHT if word in SHAPES else 1.0 for word in WORDS])
     single = np.array([i for i, said in enumerate(pictures.captions) if len(said) <= 5])
 
     def loss(step: int) -> Tensor:
@@ -91,7 +86,7 @@ def train_image_encoder(
         captions = [pictures.captions[i] for i in rows]
         ids = caption_ids(captions)
         logits = decoder(ids[:, :-1], queries).float()
-        caption = F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), ignore_index=0)
+        caption = F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), weights, ignore_index=0)
         bags = [pictures.shown[i] for i in rows]
         same = torch.tensor([[x == y for y in bags] for x in bags], dtype=torch.float)
         image = F.normalize(pooled(queries.mean(1)), dim=-1)

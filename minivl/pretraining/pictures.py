@@ -62,13 +62,18 @@ def _visible(scene: Scene, time: float) -> tuple[Thing, ...]:
     return tuple(t for t in scene.things if t.start <= time < t.end)
 
 
-def paint(count: int, first_seed: int, size: int = 64, empty: float = 0.03) -> Pictures:
-    """Render `count` stills of scenes first_seed, first_seed + 1, ... at random moments; a share of them is empty."""
+def paint(count: int, first_seed: int, size: int = 64, empty: float = 0.03, shapes: float = 0.0) -> Pictures:
+    """Render `count` stills of scenes first_seed, first_seed + 1, ... at random moments.
+
+    A share `empty` shows nothing. A scene without shapes is drawn once more with probability `shapes`.
+    """
     rng = np.random.default_rng((first_seed, 3))
     pixels = np.empty((count, size, size, 3), np.uint8)
     shown, captions, classes = [], [], []
     for index in tqdm(range(count), desc="pictures", mininterval=1.0):
         scene, time = sample_scene(first_seed + index), 0.5 * int(rng.integers(8))
+        if not scene.shapes and rng.random() < shapes:
+            scene = sample_scene(first_seed + count + index)
         if rng.random() < empty:
             scene = Scene(scene.seed, ())
         pixels[index] = render_still(scene, time, size)
