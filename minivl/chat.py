@@ -135,14 +135,16 @@ class Chat:
             except NoPictureError:  # a file cut short is refused, even if its sound can be read
                 if sound is None:
                     raise
+        missing = []
         if sight and clip is None:
-            missing = f"{name} has no picture" if model.can_see else "this model was loaded without eyes"
-            notes.append(f"{missing}: going on with hearing alone")
+            missing.append(f"{name} has no picture" if model.can_see else "this model was loaded without eyes")
+            notes.append(f"{missing[-1]}: going on with hearing alone")
         if hearing and sound is None:
-            missing = f"{name} has no audio track" if model.can_hear else "this model was loaded without ears"
-            notes.append(f"{missing}: going on with sight alone")
+            missing.append(f"{name} has no audio track" if model.can_hear else "this model was loaded without ears")
+            notes.append(f"{missing[-1]}: going on with sight alone")
         if clip is None and sound is None:
-            raise InputError(f"nothing is left to ask about: {'; but '.join(notes)}")
+            switch = "" if sight and hearing else f", and {'hearing' if sight else 'sight'} is switched off"
+            raise InputError(f"{' and '.join(missing)}{switch}: give another file, or use both senses")
         return clip, sound, notes
 
     # ---- asking

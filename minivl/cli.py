@@ -25,6 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MinivlError as error:
         print(f"minivl: {error}", file=sys.stderr)
         return WRONG_INPUT
+    except OSError as error:
+        print(f"minivl: {error.filename or 'a file'}: {error.strerror}: choose another path", file=sys.stderr)
+        return WRONG_INPUT
     except KeyboardInterrupt:
         print("\nminivl: stopped", file=sys.stderr)
         return 130
@@ -41,8 +44,12 @@ def demo(options: argparse.Namespace) -> None:
 def ask(options: argparse.Namespace) -> None:
     """Answer one or more questions about a file, one answer a line."""
     chat = _watch(options)
+    told = len(chat.notes)
     for question in options.question:
         print(chat.ask(question))
+        for note in chat.notes[told:]:
+            print(f"minivl: {note}", file=sys.stderr)
+        told = len(chat.notes)
 
 
 def chat(options: argparse.Namespace) -> None:
@@ -150,7 +157,7 @@ def build_parser() -> argparse.ArgumentParser:
     made.add_argument("--out", type=Path, required=True, help="the folder to write")
     made.add_argument("--cache", type=Path, default=Path("runs/cache"), help="where frozen features are kept")
     made.add_argument("--seed", type=int, default=0)
-    made.add_argument("--steps", type=int, help="default: 300 in stage 1, 1200 in stage 2")
+    made.add_argument("--steps", type=int, help="default: 300 in stage 1, 1400 in stage 2")
     made.add_argument("--clips", type=int, default=6000, help="training clips")
     made.add_argument("--from-sound", action="store_true", help="train the audio branch on sound, to compare")
     made = command("evaluate", evaluate, "measure accuracy by question type on clips decoded from mp4")

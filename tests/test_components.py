@@ -57,9 +57,7 @@ def test_attention_equals_torchs_multihead_attention() -> None:
     reference = lively(nn.MultiheadAttention(12, 3, add_bias_kv=True, batch_first=True))
     state = reference.state_dict()
     for kind in ("weight", "bias"):
-        for layer, third in zip(
-            (ours.query, ours.key, ours.value), state[f"in_proj_{kind}"].chunk(3), strict=True
-        ):
+        for layer, third in zip((ours.query, ours.key, ours.value), state[f"in_proj_{kind}"].chunk(3), strict=True):
             getattr(layer, kind).data = third
     ours.out.load_state_dict({"weight": state["out_proj.weight"], "bias": state["out_proj.bias"]})
     ours.extra_key = nn.Parameter(state["bias_k"].flatten())
@@ -116,9 +114,7 @@ def test_tokens_within_a_frame_are_a_bag() -> None:
 def test_positions_add_one_row_to_all_tokens_of_a_step() -> None:
     positions = TemporalPositionEmbedding(max_positions=5, width=3)
     added = positions(torch.zeros(2, 4, 7, 3))
-    assert all(
-        torch.equal(added[b, t, k], positions.weight[t]) for b in range(2) for t in range(4) for k in range(7)
-    )
+    assert all(torch.equal(added[b, t, k], positions.weight[t]) for b in range(2) for t in range(4) for k in range(7))
     assert torch.equal(positions(torch.zeros(2, 4, 3))[1], positions.weight[:4])
 
 

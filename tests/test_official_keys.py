@@ -70,9 +70,7 @@ def test_branch_files_written_by_the_original(part: str) -> None:
 def test_files_of_one_part_need_their_prefix() -> None:
     qkv = {"blocks.0.attn.qkv.weight": torch.arange(12.0).reshape(6, 2)}
     ours = convert_official(qkv, prefix="visual_encoder.")
-    assert list(ours) == [
-        f"image_encoder.vit.blocks.0.attention.{part}.weight" for part in ("query", "key", "value")
-    ]
+    assert list(ours) == [f"image_encoder.vit.blocks.0.attention.{part}.weight" for part in ("query", "key", "value")]
     assert ours["image_encoder.vit.blocks.0.attention.key.weight"].tolist() == [[4, 5], [6, 7]]
     with pytest.raises(WeightsError, match=r"'blocks\.0\.attn\.qkv\.weight'"):
         convert_official(qkv)

@@ -121,9 +121,7 @@ def test_imagebind_audio_at_real_input_size() -> None:
 @pytest.mark.parametrize("case", ["vision_images", "vision_clips", "vision_video"])
 def test_imagebind_vision(case: str) -> None:
     data, weights = golden("imagebind")
-    trunk = loaded(
-        ImageBind(IMAGEBIND, with_audio=False), only(weights, "imagebind.image."), "imagebind."
-    ).image
+    trunk = loaded(ImageBind(IMAGEBIND, with_audio=False), only(weights, "imagebind.image."), "imagebind.").image
     assert trunk is not None
     pixels = data[f"in/{case}"]
     if case != "vision_images":  # [B, clips, 3, ...]: ImageBind folds the clips into the batch
@@ -174,9 +172,7 @@ def test_vision_branch(case: str) -> None:
 
 @pytest.mark.parametrize("case", ["audio_8clips", "audio_2clips", "vision_4frames"])
 def test_audio_branch_on_sound_and_on_images(case: str) -> None:
-    data, weights = golden(
-        "al_branch"
-    )  # its logit scale is 7: it must come from the file, not from the config
+    data, weights = golden("al_branch")  # its logit scale is 7: it must come from the file, not from the config
     imagebind, branch = audio_parts(weights)
 
     segments = vectors(imagebind, case.split("_")[0], data[f"in/{case}"])  # [B, M, E]

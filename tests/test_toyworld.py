@@ -75,9 +75,7 @@ def test_a_still_of_the_clip_shows_the_same_thing() -> None:
     assert np.abs(render_still(scene.at(3.0), 3.0).astype(int) - render_still(scene, 3.0)).mean() < 1
 
 
-@pytest.mark.parametrize(
-    ("motion", "step"), [("left", (-1, 0)), ("right", (1, 0)), ("up", (0, -1)), ("down", (0, 1))]
-)
+@pytest.mark.parametrize(("motion", "step"), [("left", (-1, 0)), ("right", (1, 0)), ("up", (0, -1)), ("down", (0, 1))])
 def test_motion_goes_the_named_way_and_is_centred(motion: str, step: tuple[int, int]) -> None:
     scene = Scene(3, (Thing("circle", "small", "red", x=0.45, y=0.55),), motion)
     path = np.array([middle(scene, f) for f in render_frames(scene)])  # [T, 2]
@@ -133,9 +131,7 @@ def test_backgrounds_are_muted() -> None:
 
 @pytest.mark.parametrize("turn", np.linspace(0, 2, 9))
 def test_three_large_things_do_not_touch(turn: float) -> None:
-    places = [
-        (0.5 + 0.25 * np.cos(turn + a), 0.5 + 0.25 * np.sin(turn + a)) for a in 2 * np.pi / 3 * np.arange(3)
-    ]
+    places = [(0.5 + 0.25 * np.cos(turn + a), 0.5 + 0.25 * np.sin(turn + a)) for a in 2 * np.pi / 3 * np.arange(3)]
     for shape in SHAPES:
         things = tuple(Thing(shape, "large", "red", x=x, y=y) for x, y in places)
         together = mask(Scene(2, things), render_still(Scene(2, things), 0.0, 128)).sum()

@@ -68,7 +68,7 @@ def caption_ids(captions: list[list[str]]) -> Tensor:
 
 def train_image_encoder(
     encoder: ImageEncoder, pictures: Pictures, steps: int = 7500, batch_size: int = 64,
-    learning_rate: float = 8e-4, seed: int = 0,
+    learning_rate: float = 1e-3, seed: int = 0,
 ) -> tuple[Captioner, dict[str, Any]]:  # fmt: skip
     """Train ViT and Q-Former by captioning; returns the decoder (for `word_accuracy`) and the report."""
     torch.manual_seed(seed)

@@ -55,7 +55,8 @@ def pretrain(folder: Path, seed: int = 0, scale: float = 1.0) -> VideoLlama:
     torch.manual_seed(seed)
     encoder = ImageEncoder(config.vit, config.image_qformer)
     encoder.vit = vit_from_image_trunk(config.vit, imagebind.image)  # type: ignore[arg-type]
-    decoder, report = train_image_encoder(encoder, pictures, steps=_steps(3000, scale), seed=seed)
+    pictures = paint(some(36_000), 0, shapes=0.7)
+    decoder, report = train_image_encoder(encoder, pictures, steps=_steps(7500, scale), seed=seed)
     reports["image_encoder"] = {**report, "caption_words": word_accuracy(encoder, decoder, unseen)}
     del pictures
     tokenizer = build_tokenizer(vocabulary())

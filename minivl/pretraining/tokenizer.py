@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 MARKS = ("###", "Human:", "Assistant:", "<Video>", "</Video>", "<Image>", "</Image>", "<Audio>", "</Audio>")
@@ -16,11 +16,12 @@ def build_tokenizer(words: list[str]) -> PreTrainedTokenizerFast:
         [normalizers.Lowercase(), normalizers.Replace(Regex("color"), "colour")]
     )
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    # joins words by spaces, but no space before a comma or a question mark; no word begins with the prefix
+    tokenizer.decoder = decoders.WordPiece(prefix="@@", cleanup=True)
     tokenizer.add_tokens([AddedToken(mark, normalized=False) for mark in MARKS])
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         unk_token="<unk>",
         eos_token="</s>",
         pad_token="<unk>",
-        clean_up_tokenization_spaces=True,
     )

@@ -18,7 +18,7 @@ from minivl.toyworld.lessons import Teacher
 from minivl.toyworld.scenes import CHOOSING_SEED
 from minivl.training import BRANCHES, new_branch, train_branch
 
-STEPS = {1: 300, 2: 1200}
+STEPS = {1: 300, 2: 1400}
 LEARNING_RATE = {1: 1.5e-3, 2: 1.5e-3}
 TRAINING_CLIPS = 6000
 
