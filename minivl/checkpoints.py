@@ -173,6 +173,8 @@ def _replace(target: Path, write: Callable[[Path], object]) -> None:
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".saving-") as work:
         new = Path(work) / target.name
         write(new)
+        for file in (new, *new.rglob("*")):  # safetensors makes files that only their owner may read
+            file.chmod(0o755 if file.is_dir() else 0o644)
         if target.is_dir():
             shutil.move(target, Path(work) / "old")
         os.replace(new, target)
