@@ -22,24 +22,24 @@ PICTURE = "minivl_demo.png"
 # file -> kind of question -> (question, true answer)
 QUESTIONS: dict[str, dict[str, list[tuple[str, str]]]] = {
     "red_circle_moves_left.mp4": {
-        "visual": [("what do you see ?", "a red circle"), ("what shape is it ?", "a circle")],
-        "temporal": [("which way does it move ?", "it moves left")],
-        "auditory": [("what do you hear ?", "silence")],
+        "visual": [("what do you see?", "a red circle"), ("what shape is it?", "a circle")],
+        "temporal": [("which way does it move?", "it moves left")],
+        "auditory": [("what do you hear?", "silence")],
     },
     "three_shapes.mp4": {
-        "visual": [("how many objects are there ?", "three"), ("what colour is the cross ?", "green")],
-        "auditory": [("what do you hear ?", "rain")],
-        "audio-visual": [("is there rain ?", "no"), ("do you hear rain ?", "yes")],
+        "visual": [("how many objects are there?", "three"), ("what colour is the cross?", "green")],
+        "auditory": [("what do you hear?", "rain")],
+        "audio-visual": [("is there rain?", "no"), ("do you hear rain?", "yes")],
     },
     "dog_then_train.mp4": {
-        "temporal": [("what do you see first ?", "a dog"), ("what do you see last ?", "a train")],
-        "auditory": [("what do you hear first ?", "a dog"), ("what do you hear last ?", "a train")],
-        "audio-visual": [("does the sound match the picture ?", "yes")],
+        "temporal": [("what do you see first?", "a dog"), ("what do you see last?", "a train")],
+        "auditory": [("what do you hear first?", "a dog"), ("what do you hear last?", "a train")],
+        "audio-visual": [("does the sound match the picture?", "yes")],
     },
     "cat_but_drum.mp4": {
-        "visual": [("what do you see ?", "a cat")],
-        "auditory": [("what do you hear ?", "a drum"), ("do you hear a cat ?", "no")],
-        "audio-visual": [("does the sound match the picture ?", "no")],
+        "visual": [("what do you see?", "a cat")],
+        "auditory": [("what do you hear?", "a drum"), ("do you hear a cat?", "no")],
+        "audio-visual": [("does the sound match the picture?", "no")],
     },
 }
 
@@ -58,7 +58,7 @@ def run(out: Path, model: VideoLlama | None = None) -> Path:
     first, config = CLIPS / "dog_then_train.mp4", model.config
     clip = load_video(first, config.num_frames, config.vit.image_size)
     print(f"From {first.name} to an answer, stage by stage:\n")
-    print(trace(model, clip, load_audio(first, config.num_segments), "what do you see first ?"))
+    print(trace(model, clip, load_audio(first, config.num_segments), "what do you see first?"))
     print("\nEvery question is asked in a new chat about the clip, with sight and hearing on.")
     watched = [_ask(model, name, by_kind) for name, by_kind in QUESTIONS.items()]
     show_answers(watched, picture)

@@ -101,7 +101,8 @@ def test_accuracy(table: dict[str, Row], row: str) -> None:
     assert found["count"] >= 5
     wrong = (1 - found["accuracy"]) * found["count"]
     assert wrong <= max(2, (1 - TARGETS[row] + MARGIN) * found["count"]) + 0.01, found  # two at least: some are rare
-    assert found["accuracy"] > found["blind"], found
+    if "(no)" not in row:  # who always says no is right about everything that is absent
+        assert found["accuracy"] > found["blind"], found
 
 
 def test_held_out_wordings_of_every_type(table: dict[str, Row]) -> None:
