@@ -28,8 +28,7 @@ from minivl.toyworld.questions import Question, ask, blind_question, questions
 from minivl.toyworld.scenes import Scene, Sound
 
 # Asked more often in stage 2, since they are learned last.
-STAGE2 = {"before": 1.5, "hear_before": 1.5, "exist": 1.5, "colour_of": 3.0, "match": 2.5, "motion": 1.5}
-CROWDED = 0.45  # so many of the vision branch's clips show several shapes: which colour is whose is learned last
+STAGE2 = {"before": 1.5, "hear_before": 1.5, "exist": 1.5, "colour_of": 2.0, "match": 2.5, "motion": 1.5}
 SHARES = {"vision": (0.5, 0.5, 0.0), "audio": (0.4, 0.2, 0.4)}  # the other place: empty, text, soft prompt
 
 
@@ -65,7 +64,6 @@ class Teacher:
             VIDEO_SLOT: [VIDEO_SLOT] * model.config.vision_branch.qformer.num_queries,
             AUDIO_SLOT: [AUDIO_SLOT] * model.config.audio_branch.qformer.num_queries,
         }
-        self.several = [i for i, s in enumerate(features.scenes) if len(s.shapes) > 1] or [0]
         self.sounding = [i for i, s in enumerate(features.scenes) if s.sounding]
 
     def __iter__(self) -> Iterator[Batch]:
@@ -76,9 +74,7 @@ class Teacher:
             yield self._vision_batch(other) if self.branch == "vision" else self._audio_batch(other)
 
     def _vision_batch(self, other: str) -> Batch:
-        crowded = self.rng.random(self.batch_size) < CROWDED
-        anything = self.rng.integers(len(self.features.scenes), size=self.batch_size)
-        rows = np.where(crowded, self.rng.choice(self.several, self.batch_size), anything)
+        rows = self.rng.choice(len(self.features.scenes), self.batch_size, replace=False)
         still = self.rng.random() < 0.12  # a batch of images: one-frame videos
         moment = int(self.rng.integers(self.features.frame_tokens.shape[1]))
         if still:  # while a thing grows, one frame does not tell its size
