@@ -19,7 +19,7 @@ import torch
 from minivl import VideoLlama
 from minivl.checkpoints import write_text
 from minivl.evaluation import Row, as_text, evaluate
-from minivl.toyworld.stages import run_stage
+from minivl.stages import run_stage
 
 PARTS = ("vision", "audio", "image_trunk")
 

@@ -77,7 +77,7 @@ def pretrain(options: argparse.Namespace) -> None:
 def train(options: argparse.Namespace) -> None:
     """Train one branch for one stage."""
     from minivl.model import VideoLlama
-    from minivl.toyworld.stages import run_stage
+    from minivl.stages import run_stage
 
     model = VideoLlama.from_pretrained(options.model, parts=("vision", "audio", "image_trunk"))
     report = run_stage(

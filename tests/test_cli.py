@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 from toy_model import toy_model
 
-from minivl import cli, evaluation
+from minivl import cli, evaluation, stages
 from minivl.chat import Chat
 from minivl.model import VideoLlama
 from minivl.pretraining import pipeline
-from minivl.toyworld import stages
 
 SAMPLES = Path(__file__).parent.parent / "data_samples"
 BELL = str(SAMPLES / "bell.mp4")

@@ -16,8 +16,8 @@ from toy_model import numbered_features, toy_model
 from minivl import evaluation
 from minivl.errors import InputError
 from minivl.model import VideoLlama
+from minivl.stages import run_stage
 from minivl.toyworld.lessons import Batch, Teacher
-from minivl.toyworld.stages import run_stage
 from minivl.training import branch_loss, new_branch, train_branch
 from minivl.training_loop import cosine, fit
 
