@@ -18,9 +18,9 @@ ORDER = (
     "torchaudio_shim", "errors", "config", "media", "mel", "video", "audio", "transformer", "vit", "qformer",
     "positions", "imagebind", "image_encoder", "branches", "soft_prompt", "conversation", "generation", "checkpoints",
     "model", "chat", "trace", "curves", "toyworld", "training_loop", "training", "plots", "evaluation",
-    "toyworld.stages", "pretraining", "demo", "cli",
+    "stages", "pretraining", "demo", "cli",
 )  # fmt: skip
-KNOW_THE_TOY_WORLD = ("toyworld", "toyworld.stages", "pretraining", "evaluation", "demo", "cli")
+KNOW_THE_TOY_WORLD = ("toyworld", "stages", "pretraining", "evaluation", "demo", "cli")
 
 
 def name(path: Path) -> str:
