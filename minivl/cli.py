@@ -157,7 +157,7 @@ def build_parser() -> argparse.ArgumentParser:
     made.add_argument("--out", type=Path, required=True, help="the folder to write")
     made.add_argument("--cache", type=Path, default=Path("runs/cache"), help="where frozen features are kept")
     made.add_argument("--seed", type=int, default=0)
-    made.add_argument("--steps", type=int, help="default: 300 in stage 1, 1400 in stage 2")
+    made.add_argument("--steps", type=int, help="default: what made the shipped model")
     made.add_argument("--clips", type=int, default=6000, help="training clips")
     made.add_argument("--from-sound", action="store_true", help="train the audio branch on sound, to compare")
     made = command("evaluate", evaluate, "measure accuracy by question type on clips decoded from mp4")
