@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from minivl import VideoLlama
-from minivl.checkpoints import write_text
+from minivl.atomic import write_text
 from minivl.evaluation import Row, as_text, evaluate
 from minivl.stages import run_stage
 

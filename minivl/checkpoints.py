@@ -8,32 +8,25 @@
     llm/                          frozen: the language model and its tokenizer, as transformers saves them
 
 Weights are half precision on disk. Every key must be expected and every expected key must be there: the
-original loads without checking, and a wrong prefix fails silently. Files are written next to their place
-and then moved there, so that an interrupted save leaves the old file whole.
+original loads without checking, and a wrong prefix fails silently. An interrupted save leaves the old file
+whole (atomic.py).
 """
 
 from __future__ import annotations
 
-import copy
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import nn
-from transformers import AutoModelForCausalLM, AutoTokenizer
-from transformers.utils import logging as transformers_logging
+from torch import Tensor, nn
 
+from minivl import atomic
 from minivl.branches import AudioLanguageBranch, VisionLanguageBranch
 from minivl.config import VideoLlamaConfig
 from minivl.errors import InputError, WeightsError
+from minivl.hardware import Device
 from minivl.image_encoder import ImageEncoder
 from minivl.imagebind import ImageBind
 
@@ -68,42 +61,53 @@ def load_config(folder: Path) -> VideoLlamaConfig:
 
 def save_config(config: VideoLlamaConfig, folder: Path) -> None:
     """Write config.json."""
-    write_text(folder / "config.json", json.dumps(config.to_dict(), indent=1) + "\n")
+    atomic.write_text(folder / "config.json", json.dumps(config.to_dict(), indent=1) + "\n")
 
 
-def write_text(file: Path, text: str) -> None:
-    """Write a text file, all of it or nothing."""
-    _replace(file, lambda path: path.write_text(text))
+def load_part(
+    module: nn.Module,
+    file: Path,
+    dtype: torch.dtype,
+    device: Device = None,
+    prefixes: tuple[str, ...] = ("",),
+) -> nn.Module:
+    """Fill `module` with the tensors of `file` whose names begin with one of `prefixes`, as `dtype` on `device`.
 
-
-def load_part(module: nn.Module, file: Path, dtype: torch.dtype, prefixes: tuple[str, ...] = ("",)) -> nn.Module:
-    """Fill `module` with the tensors of `file` whose names begin with one of `prefixes`, as `dtype`.
-
-    `module` may be on the meta device. Raises WeightsError that names the file and the first
-    wrong key.
+    `module` may be on the meta device. Tensors go from the file to their device one by one. Raises WeightsError
+    that names the file and the first wrong key.
     """
     try:
         with safe_open(file, framework="pt") as tensors:
-            state = {key: tensors.get_tensor(key) for key in tensors.keys() if key.startswith(prefixes)}
+            names = [key for key in tensors.keys() if key.startswith(prefixes)]
+            found = {key: torch.Size(tensors.get_slice(key).get_shape()) for key in names}
+            _check(module, found, f"{file} does not fit the config.json beside it")
+            state = {key: placed(tensors.get_tensor(key), dtype, device) for key in names}
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"{file} is missing or no safetensors file: save or copy the model again.") from error
-    expected = {key: tensor.shape for key, tensor in module.state_dict().items()}
-    found = {key: tensor.shape for key, tensor in state.items()}
-    for key in sorted(expected.keys() | found.keys()):
-        if expected.get(key) != found.get(key):
-            raise WeightsError(
-                f"{file} does not fit the config.json beside it: {key} should be {_shape(expected.get(key))} "
-                f"but is {_shape(found.get(key))}."
-            )
-    state = {key: tensor.to(dtype) if tensor.is_floating_point() else tensor for key, tensor in state.items()}
     module.load_state_dict(state, assign=True)
     return module
 
 
-def load_parts(
-    folder: Path, config: VideoLlamaConfig, dtype: torch.dtype, parts: tuple[str, ...]
-) -> dict[str, nn.Module]:
-    """The wanted parts by their VideoLlama attribute; `parts` is explained in from_pretrained."""
+def placed(tensor: Tensor, dtype: torch.dtype, device: Device) -> Tensor:
+    """On the device, and as `dtype` if it holds floating-point numbers. A single number keeps all its digits."""
+    if not tensor.is_floating_point():
+        return tensor.to(device)
+    return tensor.to(device, dtype if tensor.ndim else torch.float32)
+
+
+def _check(module: nn.Module, found: dict[str, torch.Size], wrong: str) -> None:
+    """Every weight that the module expects is there with its shape, and no other. `wrong` begins the sentence."""
+    expected = {key: tensor.shape for key, tensor in module.state_dict().items()}
+    for key in sorted(expected.keys() | found.keys()):
+        if expected.get(key) != found.get(key):
+            raise WeightsError(f"{wrong}: {key} should be {_shape(expected.get(key))} but is {_shape(found.get(key))}.")
+
+
+def empty_parts(config: VideoLlamaConfig, parts: tuple[str, ...]) -> dict[str, nn.Module]:
+    """The wanted parts by their VideoLlama attribute, on the meta device: names and shapes, no numbers.
+
+    parts: see VideoLlama.from_pretrained. Raises InputError for an unknown part.
+    """
     if wrong := set(parts) - set(PARTS):
         raise InputError(f"parts are {', '.join(PARTS)}; there is no part {', '.join(sorted(wrong))}.")
     image, audio = "image_trunk" in parts, "audio" in parts
@@ -115,66 +119,32 @@ def load_parts(
         if image or audio:
             built["imagebind"] = ImageBind(config.imagebind, with_image=image, with_audio=audio)
             built["audio_branch"] = AudioLanguageBranch(config.audio_branch, config.llm_width)
-    trunks = tuple(name for name, wanted in (("image.", image), ("audio.", audio)) if wanted)
+    return built
+
+
+def load_parts(
+    folder: Path,
+    config: VideoLlamaConfig,
+    dtype: torch.dtype,
+    parts: tuple[str, ...],
+    device: Device = None,
+) -> dict[str, nn.Module]:
+    """The wanted parts by their VideoLlama attribute, filled from the folder's files."""
+    trunks = tuple(f"{name}." for name, part in (("image", "image_trunk"), ("audio", "audio")) if part in parts)
+    built = empty_parts(config, parts)
     for name, module in built.items():
-        load_part(module, folder / f"{name}.safetensors", dtype, trunks if name == "imagebind" else ("",))
+        prefixes = trunks if name == "imagebind" else ("",)
+        load_part(module, folder / f"{name}.safetensors", dtype, device, prefixes)
     return built
 
 
 def save_part(module: nn.Module, file: Path) -> None:
     """Write a module's tensors, floating-point ones in half precision."""
     state = {
-        key: (tensor.half() if tensor.is_floating_point() else tensor).detach().cpu().contiguous()
-        for key, tensor in module.state_dict().items()
+        key: placed(tensor.detach(), torch.float16, "cpu").contiguous() for key, tensor in module.state_dict().items()
     }
-    _replace(file, lambda path: save_file(state, path))
-
-
-def load_llm(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
-    """The language model and its tokenizer, from local files. Raises WeightsError if there are none."""
-    try:
-        with _no_progress_bar():
-            llm = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True)
-        return llm, AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise WeightsError(f"{folder} holds no language model with its tokenizer ({reason}).") from error
-
-
-def save_llm(llm: Any, tokenizer: Any, folder: Path) -> None:
-    """Write the language model in half precision, and its tokenizer, as transformers does."""
-
-    def write(path: Path) -> None:
-        copy.deepcopy(llm).half().save_pretrained(path)
-        tokenizer.save_pretrained(path)
-
-    _replace(folder, write)
-
-
-@contextmanager
-def _no_progress_bar() -> Iterator[None]:
-    """transformers draws one on stderr while it loads, even for a model of a few megabytes."""
-    shown = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            transformers_logging.enable_progress_bar()
+    atomic.replace(file, lambda path: save_file(state, path))
 
 
 def _shape(shape: torch.Size | None) -> str:
     return "absent" if shape is None else str(list(shape))
-
-
-def _replace(target: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` make a file or folder next to `target`, then move it there."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".saving-") as work:
-        new = Path(work) / target.name
-        write(new)
-        for file in (new, *new.rglob("*")):  # safetensors makes files that only their owner may read
-            file.chmod(0o755 if file.is_dir() else 0o644)
-        if target.is_dir():
-            shutil.move(target, Path(work) / "old")
-        os.replace(new, target)

@@ -115,6 +115,7 @@ class VideoLlamaConfig:
     num_segments: int = 8  # M: audio segments at the most
     conversation: str = "llama2"  # the prompt format, see conversation.py
     original_quirks: bool = True  # reproduce the original's bugs that its weights were trained with
+    match_norms: bool = False  # bring audio vectors (norm 20 in the original) to the norm of image vectors, 1
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, strings and dicts, for config.json."""
@@ -177,3 +178,6 @@ def video_llama_7b() -> VideoLlamaConfig:
 def video_llama_13b() -> VideoLlamaConfig:
     """Video-LLaMA-2-13B: as 7B, in front of a 5120-wide language model."""
     return VideoLlamaConfig(llm_width=5120)
+
+
+PRESETS = {"tiny": tiny, "video_llama_7b": video_llama_7b, "video_llama_13b": video_llama_13b}

@@ -24,3 +24,7 @@ class WeightsError(MinivlError):
 
 class InputError(MinivlError):
     """An argument or a question outside what the function accepts."""
+
+
+class DeviceMemoryError(MinivlError):
+    """Not enough memory on the device for what was asked."""

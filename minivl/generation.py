@@ -13,10 +13,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import StoppingCriteria
+from transformers import StoppingCriteria, StoppingCriteriaList
 from transformers.generation.streamers import BaseStreamer
 
 from minivl.conversation import Style
+from minivl.hardware import enough_memory
 
 
 def stop_sequences(tokenizer: Any, style: Style) -> list[list[int]]:
@@ -59,6 +60,27 @@ class StopAt(StoppingCriteria):
                 tail = input_ids[:, -len(stop) :]  # [B, len(stop)]
                 done |= (tail == torch.tensor(stop, device=tail.device)).all(dim=1)
         return done
+
+
+@torch.no_grad()
+def continue_text(
+    llm: Any, embedded: Tensor, mask: Tensor, stops: list[list[int]], pad_id: int, max_new_tokens: int, **options: Any
+) -> Tensor:
+    """inputs_embeds [B, L, D] and mask [B, L] -> new token ids [B, n], at most until a stop sequence; greedy.
+
+    A row that ended early is filled up with `pad_id`. options: as in transformers' generate, `do_sample=True` first.
+    """
+    # A chat model's own generation_config may ask for sampling; None switches its settings off.
+    sampling = {} if options.get("do_sample") else {"temperature": None, "top_p": None, "top_k": None}
+    settings = {"do_sample": False, "num_beams": 1, "max_length": None, "pad_token_id": pad_id, **sampling, **options}
+    with enough_memory("answering"):
+        return llm.generate(
+            inputs_embeds=embedded,
+            attention_mask=mask.to(embedded.device),
+            max_new_tokens=max_new_tokens,
+            stopping_criteria=StoppingCriteriaList([StopAt(stops)]),
+            **settings,
+        )
 
 
 class AnswerStreamer(BaseStreamer):

@@ -21,17 +21,19 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import StoppingCriteriaList
 
 from minivl import checkpoints
 from minivl.branches import AudioLanguageBranch, VisionLanguageBranch
 from minivl.config import VideoLlamaConfig
 from minivl.conversation import STYLES, clean_answer
 from minivl.errors import InputError
-from minivl.generation import StopAt, cut, stop_sequences
+from minivl.generation import continue_text, cut, stop_sequences
+from minivl.hardware import Device, best_device, best_dtype, enough_memory
 from minivl.image_encoder import ImageEncoder
 from minivl.imagebind import ImageBind
-from minivl.soft_prompt import AUDIO_SLOT, IGNORE, VIDEO_SLOT, splice
+from minivl.language_model import load_llm, save_llm
+from minivl.official import fill, read_weights
+from minivl.soft_prompt import AUDIO_SLOT, IGNORE, VIDEO_SLOT, pad_left, splice
 from minivl.video import normalise
 
 
@@ -101,6 +103,8 @@ class VideoLlama(nn.Module):
         """Log-mels [B, M, 1, mel_bins, F] of M two-second segments -> ImageBind vectors [B, M, E]."""
         trunk = _there(self.imagebind and self.imagebind.audio, "audio")
         vectors = trunk(rearrange(mel.to(_like(trunk)), "B M 1 bins F -> (B M) 1 bins F"))  # [B M, E]
+        if self.config.match_norms:
+            vectors = F.normalize(vectors, dim=-1)
         return rearrange(vectors, "(B M) E -> B M E", B=len(mel))
 
     @torch.no_grad()
@@ -164,59 +168,61 @@ class VideoLlama(nn.Module):
         return self._generate(row, torch.ones_like(row), soft, max_new_tokens, **options)[0].tolist()
 
     def answer_batch(self, prompts: list[list[int]], soft: dict[int, Tensor], max_new_tokens: int = 64) -> list[str]:
-        """Greedy answers to many prompts at once; soft: slot -> [n, Q, D] in the order of the prompts.
-
-        Padding is on the left, so that every row ends where its answer begins.
-        """
-        longest = max(len(prompt) for prompt in prompts)
-        gaps = [longest - len(prompt) for prompt in prompts]
-        ids = torch.tensor([[self.pad_id] * gap + prompt for gap, prompt in zip(gaps, prompts, strict=True)])
-        mask = torch.tensor([[0] * gap + [1] * (longest - gap) for gap in gaps])  # [B, L]
-        return [self.read(new) for new in self._generate(ids, mask, soft, max_new_tokens).tolist()]
+        """Greedy answers to many prompts at once; soft: slot -> [n, Q, D] in the order of the prompts."""
+        new = self._generate(*pad_left(prompts, self.pad_id), soft, max_new_tokens)  # [B, n]
+        return [self.read(ids) for ids in new.tolist()]
 
     @torch.no_grad()
-    def _generate(
-        self, ids: Tensor, mask: Tensor, soft: dict[int, Tensor], max_new_tokens: int, **options: Any
-    ) -> Tensor:  # fmt: skip
-        """ids and mask [B, L] -> new token ids [B, n]; a row that ended early is filled up with pad_id."""
+    def _generate(self, ids: Tensor, mask: Tensor, soft: dict[int, Tensor], new: int, **options: Any) -> Tensor:
         embedded = self.embed(ids, soft)  # [B, L, D]
-        # A chat model's own generation_config may ask for sampling; None switches its settings off.
-        sampling = {} if options.get("do_sample") else {"temperature": None, "top_p": None, "top_k": None}
-        settings = {"do_sample": False, "num_beams": 1, "pad_token_id": self.pad_id, **sampling, **options}
-        return self.llm.generate(
-            inputs_embeds=embedded,
-            attention_mask=mask.to(embedded.device),
-            max_new_tokens=max_new_tokens,
-            stopping_criteria=StoppingCriteriaList([StopAt(self.stops)]),
-            **settings,
-        )
+        return continue_text(self.llm, embedded, mask, self.stops, self.pad_id, new, **options)
 
     def read(self, ids: list[int]) -> str:
         """Generated token ids -> the answer as clean text."""
         as_is = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
         return clean_answer(self.tokenizer.decode(cut(ids, self.stops), **as_is), self.style)
 
-    # ---- as a folder (checkpoints.py)
+    # ---- from and to files
 
     @classmethod
     def from_pretrained(
-        cls,
-        name_or_folder: str | Path,
-        device: str | torch.device | None = None,
-        dtype: torch.dtype | None = None,
-        parts: tuple[str, ...] = ("vision", "audio"),
-    ) -> VideoLlama:
-        """Load the shipped model "tiny", or a folder that `save_pretrained` wrote; never from a network.
+        cls, name_or_folder: str | Path, device: Device = None, dtype: torch.dtype | None = None,
+        parts: tuple[str, ...] = ("vision", "audio"), quantization: str | None = None,
+    ) -> VideoLlama:  # fmt: skip
+        """Load the shipped model "tiny", or a folder of `save_pretrained` or `minivl convert`; never from a network.
 
-        parts: "vision" (image encoder and vision branch), "audio" (ImageBind's audio trunk and the audio
-        branch) and "image_trunk" (ImageBind's image trunk, which only the training of the audio branch
-        needs). Loads to fp32 on the CPU unless told otherwise. Raises WeightsError for files that are
-        missing or do not fit, InputError for an unknown part.
+        parts: "vision" (image encoder and vision branch), "audio" (ImageBind's audio trunk and the audio branch)
+        and "image_trunk" (ImageBind's image trunk, which only the training of the audio branch needs). dtype: by
+        default `hardware.best_dtype` of the device. quantization: "4bit" or "8bit" for the language model. Raises
+        WeightsError for files that are missing or do not fit, InputError for an unknown part, DeviceMemoryError.
         """
-        folder, dtype = checkpoints.find_folder(name_or_folder), dtype or torch.float32
+        folder, dtype = checkpoints.find_folder(name_or_folder), dtype or best_dtype(device)
         config = checkpoints.load_config(folder)
-        loaded: dict[str, Any] = checkpoints.load_parts(folder, config, dtype, parts)
-        return cls(config, *checkpoints.load_llm(folder / "llm", dtype), **loaded).to(device)
+        with enough_memory(f"loading {name_or_folder}"):
+            loaded: dict[str, Any] = checkpoints.load_parts(folder, config, dtype, parts, device)
+            llm = load_llm(folder / "llm", dtype, device, quantization, legacy=config.original_quirks)
+            return cls(config, *llm, **loaded)
+
+    @classmethod
+    def from_official(
+        cls, folder: str | Path, llm: str | Path | None = None, quantization: str | None = None,
+        device: Device = None, dtype: torch.dtype | None = None, parts: tuple[str, ...] = ("vision", "audio"),
+        **options: Any,
+    ) -> VideoLlama:  # fmt: skip
+        """Load the files that the authors of Video-LLaMA published (official_files.py), and print what was used.
+
+        folder: where they are, or a name on the hub. llm: the language model's folder or name, if it is not in there.
+        options: conversation="vicuna" or "llama2", a file of another place as vit=, blip2=, imagebind=,
+        vision_branch= or audio_branch= (path or URL), ignore=(weight names), config= for other sizes. device: the
+        best at hand. The rest, and what is raised, is as in `from_pretrained`.
+        """
+        device = torch.device(device or best_device())
+        dtype = dtype or best_dtype(device)
+        weights = read_weights(folder, llm, parts, **options)
+        print(weights.summary())
+        with enough_memory(f"loading {folder}"):
+            loaded: dict[str, Any] = fill(weights, parts, dtype, device)
+            return cls(weights.config, *load_llm(weights.llm, dtype, device, quantization, legacy=True), **loaded)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the model as a folder in half precision. A part that is None is not written."""
@@ -224,7 +230,7 @@ class VideoLlama(nn.Module):
         for name in ("image_encoder", "imagebind", "vision_branch", "audio_branch"):
             if (part := getattr(self, name)) is not None:
                 checkpoints.save_part(part, folder / f"{name}.safetensors")
-        checkpoints.save_llm(self.llm, self.tokenizer, folder / "llm")
+        save_llm(self.llm, self.tokenizer, folder / "llm")
         checkpoints.save_config(self.config, folder)
 
 

@@ -80,6 +80,14 @@ def pad(
     return ids, mask, targets.masked_fill(ids < 0, IGNORE)
 
 
+def pad_left(prompts: list[list[int]], pad_id: int) -> tuple[Tensor, Tensor]:
+    """Prompts of different lengths as ids [B, L] and attention_mask [B, L], int64; padded so that all end together."""
+    longest = max(len(prompt) for prompt in prompts)
+    gaps = [longest - len(prompt) for prompt in prompts]
+    ids = torch.tensor([[pad_id] * gap + prompt for gap, prompt in zip(gaps, prompts, strict=True)])
+    return ids, torch.tensor([[0] * gap + [1] * (longest - gap) for gap in gaps])
+
+
 def splice(ids: Tensor, embedding: nn.Module, soft: dict[int, Tensor]) -> Tensor:
     """Embed a batch of token ids and put the soft prompts into their slots.
 

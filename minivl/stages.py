@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from minivl.checkpoints import write_text
+from minivl.atomic import write_text
 from minivl.curves import save_loss_curve
 from minivl.errors import InputError
 from minivl.evaluation import evaluate

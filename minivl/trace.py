@@ -6,7 +6,8 @@ One forward pass is run, and the tensors that go by are written down:
     sound  ─► mel ─► ImageBind ─► + position ─► Q-Former ─► linear ─┼─► splice ─► language model ─► logits
     words  ─► token ids ─► word embedding ─────────────────────────┘
 
-Figure 1 of the paper, as a table. Letters are those of config.py.
+Figure 1 of the paper, as a table. The norms show a gap that the original leaves open: its audio branch is trained on
+image vectors of norm 1, and then hears audio vectors of norm 20. Letters are those of config.py.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from minivl.model import VideoLlama
 from minivl.soft_prompt import AUDIO_SLOT, VIDEO_SLOT, tokenize
 from minivl.video import Clip
 
-HEADER = ("stage", "shape", "dtype", "MB", "parameters", "")
+HEADER = ("stage", "shape", "dtype", "MB", "norm", "parameters", "")
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,15 @@ class Stage:
     shape: str  # with letters: "[B=1, T=8, K=8, 128]"
     dtype: str  # "float32"
     megabytes: float  # of the tensor, 10**6 bytes
+    norm: float | None  # mean length of its vectors; None: it holds no vectors (pixels, ids, logits)
     parameters: int  # of the part that made it; 0: nothing learned
     state: str  # "frozen", "trained", or "" where nothing was learned
 
     def cells(self) -> tuple[str, ...]:
         """The row of the table, as text."""
         count = f"{self.parameters:,}" if self.parameters else ""
-        return self.name, self.shape, self.dtype, f"{self.megabytes:.3f}", count, self.state
+        norm = "" if self.norm is None else f"{self.norm:.2f}"
+        return self.name, self.shape, self.dtype, f"{self.megabytes:.3f}", norm, count, self.state
 
 
 @dataclass(frozen=True)
@@ -148,7 +151,9 @@ class _Recorder:
         state = "" if not new else "trained" if any(p.requires_grad for p in new) else "frozen"
         dtype = str(tensor.dtype).removeprefix("torch.")
         size = sum(p.numel() for p in new)
-        self.stages.append(Stage(name, _shape(tensor, letters), dtype, tensor.nbytes / 1e6, size, state))
+        vectors = letters.split()[-1] in ("width", "E", "D")
+        norm = float(tensor.float().norm(dim=-1).mean()) if vectors else None
+        self.stages.append(Stage(name, _shape(tensor, letters), dtype, tensor.nbytes / 1e6, norm, size, state))
 
     @contextmanager
     def watching(self, watched: list[Watched]) -> Iterator[None]:
@@ -188,4 +193,4 @@ def _shape(tensor: Tensor, letters: str) -> str:
 def _align(row: tuple[str, ...], widths: list[int]) -> Iterator[str]:
     """Numbers to the right, text to the left."""
     for column, (cell, width) in enumerate(zip(row, widths, strict=True)):
-        yield cell.rjust(width) if HEADER[column] in ("MB", "parameters") else cell.ljust(width)
+        yield cell.rjust(width) if HEADER[column] in ("MB", "norm", "parameters") else cell.ljust(width)

@@ -10,11 +10,14 @@ class token.
 
 from __future__ import annotations
 
+import math
+
 from einops import rearrange, repeat
 from torch import Tensor, cat, nn
+from torch.nn import functional as F
 
 from minivl.config import ViTConfig
-from minivl.errors import InputError
+from minivl.errors import InputError, WeightsError
 from minivl.transformer import Block, init_weights, learned
 
 
@@ -54,3 +57,21 @@ class ViT(nn.Module):
         for block in self.blocks:
             x = block(x)
         return x
+
+
+def resize_positions(positions: Tensor, tokens: int) -> Tensor:
+    """The positions [P, width] of one image size, stretched for another with `tokens` tokens: [tokens, width].
+
+    The class token's row stays, the grid of the patches is interpolated (bicubic, as in the original's
+    `interpolate_pos_embed`). Raises WeightsError if one of the two grids is not square.
+    """
+    old, new = (math.isqrt(max(n - 1, 0)) for n in (len(positions), tokens))
+    if old * old + 1 != len(positions) or new * new + 1 != tokens or old == 0:
+        raise WeightsError(
+            f"position embeddings of {len(positions)} tokens cannot be stretched to {tokens}: both must be a square "
+            "grid of patches and a class token"
+        )
+    grid = rearrange(positions[1:].float(), "(h w) width -> 1 width h w", h=old)
+    grid = F.interpolate(grid, size=(new, new), mode="bicubic", align_corners=False)
+    patches = rearrange(grid, "1 width h w -> (h w) width").to(positions)
+    return cat([positions[:1], patches])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from toy_model import toy_model
 
-from minivl import cli, evaluation, stages
+from minivl import cli, commands, evaluation, stages
 from minivl.chat import Chat
 from minivl.model import VideoLlama
 from minivl.pretraining import pipeline
@@ -68,7 +68,7 @@ def test_wrong_usage_ends_with_2(arguments: list[str], capsys: pytest.CaptureFix
 
 def test_what_the_options_mean() -> None:
     asked = parse("ask", "a.mp4", "what?", "where?", "--no-sight")
-    assert (asked.run, asked.question, asked.model) == (cli.ask, ["what?", "where?"], "tiny")
+    assert (asked.run, asked.question, asked.model) == (commands.ask, ["what?", "where?"], "tiny")
     assert asked.no_sight and not asked.no_hearing
     trained = parse("train", "--branch", "audio", "--stage", "2", "--out", "o", "--from-sound", "--steps", "9")
     assert (trained.branch, trained.stage, trained.steps, trained.from_sound) == ("audio", 2, 9, True)
@@ -76,7 +76,7 @@ def test_what_the_options_mean() -> None:
     measured = parse("evaluate")
     assert (measured.clips, measured.seed, measured.json) == (400, 1_000_000, None)
     assert parse("pretrain", "--out", "o", "--scale", "0.5").scale == 0.5
-    assert parse("demo").run is cli.demo and parse("chat", "a.wav", "--no-hearing").no_hearing
+    assert parse("demo").run is commands.demo and parse("chat", "a.wav", "--no-hearing").no_hearing
 
 
 # ---- commands
@@ -128,7 +128,7 @@ def test_control_c_ends_without_a_traceback(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_watch", interrupted)
+    monkeypatch.setattr(commands, "_watch", interrupted)
     assert cli.main(["ask", BELL, "what?"]) == 130
     assert capsys.readouterr().err == "\nminivl: stopped\n"
 

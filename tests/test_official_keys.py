@@ -10,10 +10,12 @@ from golden import GOLDENS, golden, only
 from torch import nn
 
 from minivl.branches import AudioLanguageBranch, VisionLanguageBranch
+from minivl.checkpoints import PARTS
 from minivl.config import VideoLlamaConfig, video_llama_7b, video_llama_13b
 from minivl.errors import WeightsError
 from minivl.image_encoder import ImageEncoder
 from minivl.imagebind import ImageBind
+from minivl.official import expected_shapes
 from minivl.official_keys import UNUSED, convert_official, rename, unused_because
 
 
@@ -28,21 +30,20 @@ def official_shapes(section: str) -> dict[str, list[int]]:
     return shapes
 
 
-def test_every_key_of_the_7b_model_is_accounted_for() -> None:
+@pytest.mark.parametrize(
+    ("config", "layers", "keys"), [(video_llama_7b(), 32, 2521), (video_llama_13b(), 40, 2601)], ids=["7b", "13b"]
+)
+def test_every_key_of_the_whole_model_is_accounted_for(config: VideoLlamaConfig, layers: int, keys: int) -> None:
+    """None missing, none unexplained, all of the right shape."""
     shapes = official_shapes("state_dict")
-    assert len(shapes) == 2521
-    config = video_llama_7b()
-    with torch.device("meta"):
-        parts = nn.ModuleDict(
-            {
-                "image_encoder": ImageEncoder(config.vit, config.image_qformer),
-                "imagebind": ImageBind(config.imagebind),
-                "vision_branch": VisionLanguageBranch(config.vision_branch, config.llm_width),
-                "audio_branch": AudioLanguageBranch(config.audio_branch, config.llm_width),
-            }
-        )
-        converted = convert_official({key: torch.empty(shape) for key, shape in shapes.items()})
-    assert {k: v.shape for k, v in converted.items()} == {k: v.shape for k, v in parts.state_dict().items()}
+    for key, shape in list(shapes.items()):
+        if key.startswith(("llama_proj.", "audio_llama_proj.")):
+            shapes[key] = [config.llm_width if n == 4096 else n for n in shape]
+        if key.startswith("llama_model.model.layers.31."):
+            shapes |= {key.replace(".31.", f".{i}."): shape for i in range(32, layers)}
+    assert len(shapes) == keys
+    converted = convert_official({key: torch.empty(shape, device="meta") for key, shape in shapes.items()})
+    assert {k: v.shape for k, v in converted.items()} == expected_shapes(config, PARTS)
 
 
 def test_what_is_not_loaded_has_a_reason() -> None:

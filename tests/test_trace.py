@@ -91,3 +91,13 @@ def test_nothing_to_trace_is_said_in_one_sentence() -> None:
     model.audio_branch = None
     with pytest.raises(InputError, match="no ears"):
         minivl.trace(model, clip(), sound())
+
+
+def test_the_norms_show_how_long_the_vectors_are() -> None:
+    model = small_model()
+    trunk = model.imagebind.audio
+    for scale in (1.0, 20.0):
+        trunk.log_logit_scale.fill_(scale).log_()
+        norms = {stage.name: stage.norm for stage in trace(model, clip(), sound()).stages}
+        assert norms["ImageBind vectors"] == pytest.approx(scale, rel=1e-4)
+        assert norms["frames"] is None and norms["token ids, slots included"] is None

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from minivl.checkpoints import write_text
+from minivl.atomic import write_text
 from minivl.config import VideoLlamaConfig, tiny
 from minivl.image_encoder import ImageEncoder, vit_from_image_trunk
 from minivl.imagebind import ImageBind
