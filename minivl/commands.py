@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from minivl.errors import MinivlError
 
@@ -62,8 +62,10 @@ def train(options: argparse.Namespace) -> None:
     model = VideoLlama.from_pretrained(options.model, parts=("vision", "audio", "image_trunk"))
     report = run_stage(
         model, options.branch, options.stage, options.out, options.cache, options.seed,
-        options.steps, options.clips, options.from_sound,
+        options.steps, options.clips, options.from_sound, pieces=options.pieces, precision=options.precision,
     )  # fmt: skip
+    if not report:  # another of several processes writes
+        return
     sense = "hearing" if options.branch == "audio" else "sight"
     for row, values in report["held out"].items():
         if row.startswith(sense):
@@ -89,8 +91,8 @@ def download(options: argparse.Namespace) -> None:
     """Fetch the original's published files."""
     from minivl.download import download_official
 
-    folder = download_official(options.what, options.to)
-    print(f"{folder} is complete; next: minivl convert {folder} OUT_DIR")
+    folder = download_official(options.what, options.to, tuple(options.files))
+    print(f"{folder} has them; next: minivl convert {folder} OUT_DIR")
 
 
 def convert(options: argparse.Namespace) -> None:
@@ -113,7 +115,7 @@ def memory(options: argparse.Namespace) -> None:
     if options.measure:
         from minivl.memory_measure import measure
 
-        plan = measure(**wanted)
+        plan: Any = measure(**wanted)
     else:
         plan = plan_memory(**wanted)
     print(plan)

@@ -74,7 +74,8 @@ def copy_llm(source: Path, target: Path) -> None:
 
 def _write_index(folder: Path) -> None:
     """transformers finds the shard of each weight in model.safetensors.index.json."""
-    weight_map, size = {}, 0
+    weight_map: dict[str, str] = {}
+    size = 0
     for file in sorted(folder.glob("model-*.safetensors")):
         size += file.stat().st_size
         with safe_open(file, framework="pt") as tensors:

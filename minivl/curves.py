@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from torch import Tensor
 
-STEPS_PER_POINT = 25  # training_loop.fit reports a mean of so many steps
+from minivl import atomic
+
+STEPS_PER_POINT = 25  # a curve reports a mean of so many steps
 
 
 def loss_curve(loss: Sequence[float], title: str) -> Figure:
@@ -27,3 +30,11 @@ def save_loss_curve(loss: Sequence[float], title: str, file: Path) -> None:
     figure = loss_curve(loss, title)
     FigureCanvasAgg(figure)
     figure.savefig(file, dpi=120)
+
+
+def save_loss(loss: Tensor, rate: Callable[[int], float], folder: Path) -> None:
+    """Write loss.csv (every step, with its learning rate) and loss.png. loss: [steps]."""
+    rows = [f"{step + 1},{value:.6f},{rate(step):.4e}" for step, value in enumerate(loss.tolist())]
+    atomic.write_text(folder / "loss.csv", "\n".join(["step,loss,learning rate", *rows]) + "\n")
+    means = [float(part.mean()) for part in loss.split(STEPS_PER_POINT)]
+    atomic.replace(folder / "loss.png", lambda path: save_loss_curve(means, "loss", path))

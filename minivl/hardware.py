@@ -8,9 +8,10 @@ GPU of compute capability 8 (A100, L4, RTX 30 and later); older ones (T4, V100) 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from minivl.errors import DeviceMemoryError
 
@@ -31,6 +32,20 @@ def best_dtype(device: Device) -> torch.dtype:
     if device.type != "cuda":
         return torch.float32
     return torch.bfloat16 if torch.cuda.get_device_capability(device) >= BFLOAT16_SINCE else torch.float16
+
+
+def best_precision() -> str:
+    """What training computes in, as accelerate names it: "bf16" or "fp16" where hardware is fast in it, else "no"."""
+    if torch.cuda.is_available():
+        return "bf16" if best_dtype("cuda") == torch.bfloat16 else "fp16"
+    return "bf16" if best_device().type == "cpu" and torch.cpu._is_avx512_bf16_supported() else "no"
+
+
+@contextmanager
+def plain_attention_on_cpu(device: torch.device) -> Iterator[None]:
+    """On a CPU, attention as plain matrix products: its fused attention has a slow backward pass (half the speed)."""
+    with sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext():
+        yield
 
 
 @contextmanager

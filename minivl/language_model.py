@@ -16,7 +16,8 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from tokenizers import normalizers
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, LlamaTokenizer
 from transformers.utils import logging as transformers_logging
 
 from minivl import atomic
@@ -24,6 +25,7 @@ from minivl.errors import InputError, WeightsError
 from minivl.hardware import Device
 
 QUANTIZATIONS = ("4bit", "8bit")
+BLANK = "\N{LOWER ONE EIGHTH BLOCK}"  # what sentencepiece writes for a blank
 LARGE = 1_000_000_000  # bytes of weights that take long enough to read for a progress bar
 
 
@@ -58,11 +60,16 @@ def load_llm(
 def load_tokenizer(folder: str | Path, legacy: bool = False) -> Any:
     """The tokenizer of a language model.
 
-    legacy: split as LLaMA's tokenizer did when the original's branches were trained. transformers has since changed
-    what becomes of a text that begins with a blank or follows "</s>"; its own `legacy` switch brings the old way back.
+    legacy: split as LLaMA's tokenizer did when the original's branches were trained, each piece of text with a blank
+    put before it. transformers has since changed that, and its own `legacy` switch brings back only a part.
     """
     options = {"legacy": True} if legacy else {}
-    return AutoTokenizer.from_pretrained(folder, local_files_only=Path(folder).is_dir(), **options)
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=Path(folder).is_dir(), **options)
+    if legacy and isinstance(tokenizer, LlamaTokenizer):
+        splitter = tokenizer.backend_tokenizer
+        splitter.normalizer = normalizers.Sequence([normalizers.Prepend(BLANK), normalizers.Replace(" ", BLANK)])
+        splitter.pre_tokenizer = None
+    return tokenizer
 
 
 def llm_width(folder: str | Path) -> int:

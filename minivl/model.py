@@ -4,8 +4,7 @@
     sound  ─► ImageBind     ─► segments     ─► audio branch  ─► audio prompt ───┤
     words  ─► word embedding ───────────────────────────────────────────────────┴─► language model ─► answer
 
-Figure 1 of the paper. What is trained (section 2.2): the branches, by next-token prediction on the
-answers only,
+Figure 1 of the paper. What is trained (section 2.2): the branches, by next-token prediction on the answers,
 
     loss = - mean over answer tokens of log p(w_l | soft prompts, w_1 ... w_l-1)
 
@@ -38,10 +37,7 @@ from minivl.video import normalise
 
 
 class VideoLlama(nn.Module):
-    """The whole model. A part that a task does not need may be None.
-
-    `llm` is any transformers causal language model that takes `inputs_embeds`, `tokenizer` its tokenizer.
-    """
+    """The whole model. A part that a task does not need may be None. `llm` is any causal model of transformers."""
 
     def __init__(
         self,
@@ -143,16 +139,20 @@ class VideoLlama(nn.Module):
         embedding = self.llm.get_input_embeddings()
         return splice(ids.to(embedding.weight.device), embedding, soft)
 
-    def loss(self, ids: Tensor, attention_mask: Tensor, labels: Tensor, soft: dict[int, Tensor]) -> Tensor:
+    def loss(
+        self, ids: Tensor, attention_mask: Tensor, labels: Tensor, soft: dict[int, Tensor], total: Tensor | None = None
+    ) -> Tensor:
         """Mean cross-entropy of the next token over all labels of the batch that are not IGNORE; a scalar.
 
-        ids, attention_mask, labels: [B, L] as `soft_prompt.pad` makes them. soft: slot -> [n, Q, D].
+        ids, attention_mask, labels: [B, L] as `soft_prompt.pad` makes them. soft: slot -> [n, Q, D]. total: divide the
+        sum by this, not by the number of labels; for a batch that is computed in parts.
         """
         embedded = self.embed(ids, soft)  # [B, L, D]
-        mask, labels = attention_mask.to(embedded.device), labels.to(embedded.device)
+        mask, targets = attention_mask.to(embedded.device), labels[:, 1:].flatten().to(embedded.device)
         logits = self.llm(inputs_embeds=embedded, attention_mask=mask, use_cache=False).logits
         predicted = rearrange(logits[:, :-1].float(), "B L vocabulary -> (B L) vocabulary")
-        return F.cross_entropy(predicted, labels[:, 1:].flatten(), ignore_index=IGNORE)
+        summed = F.cross_entropy(predicted, targets, ignore_index=IGNORE, reduction="sum")
+        return summed / ((targets != IGNORE).sum() if total is None else total)
 
     forward = loss
 

@@ -13,8 +13,6 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm.auto import tqdm
 
-from minivl.qformer import QFormer
-
 
 def cosine(step: int, steps: int, warmup: int = 100, floor: float = 0.02) -> float:
     """The learning rate's factor: 0 → 1 over `warmup` steps, then half a cosine down to `floor`."""
@@ -34,17 +32,6 @@ def fast_on_cpu() -> Iterator[None]:
     bfloat16 = torch.autocast("cpu", dtype=torch.bfloat16, enabled=torch.cpu._is_avx512_bf16_supported())
     with bfloat16, sdpa_kernel(SDPBackend.MATH):
         yield
-
-
-def start_large(qformer: QFormer) -> None:
-    """Larger first weights for a small Q-Former: the usual 0.02 is made for width 768, not for 128.
-
-    With 0.02 attention is almost uniform for the first thousand steps, and nothing is learned about places.
-    """
-    nn.init.normal_(qformer.queries)
-    for layer in qformer.modules():
-        if isinstance(layer, nn.Linear):
-            nn.init.xavier_uniform_(layer.weight)
 
 
 def fit(

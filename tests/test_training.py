@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -16,16 +15,22 @@ from toy_model import numbered_features, toy_model
 from minivl import evaluation
 from minivl.errors import InputError
 from minivl.model import VideoLlama
+from minivl.new_branch import new_branch
+from minivl.recipes import toy_recipe
 from minivl.stages import run_stage
 from minivl.toyworld.lessons import Batch, Teacher
-from minivl.training import branch_loss, new_branch, train_branch
+from minivl.training import BranchLearner, train
 from minivl.training_loop import cosine, fit
 
 FEATURES = numbered_features(40)
 
 
-def teacher(model: VideoLlama, branch: str, stage: int = 2) -> Iterator[Batch]:
-    return iter(Teacher(model, FEATURES, branch, stage, batch_size=4))
+def teacher(model: VideoLlama, branch: str, stage: int = 2) -> Teacher:
+    return Teacher(model, FEATURES, branch, stage, batch_size=4)
+
+
+def loss_of(model: VideoLlama, batch: Batch, branch: str) -> Tensor:
+    return BranchLearner(model, branch)(batch)
 
 
 def weights(module: nn.Module) -> dict[str, Tensor]:
@@ -40,7 +45,7 @@ def part(name: str) -> str:
 def test_only_the_branch_moves(branch: str) -> None:
     model = toy_model()
     before = weights(model)
-    report = train_branch(model, branch, teacher(model, branch), steps=3, learning_rate=1e-3)
+    report = train(model, branch, toy_recipe(3, 1e-3), teacher(model, branch))
     assert len(report["loss"]) == 1 and report["seconds"] >= 0
     changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
     assert {part(name) for name in changed} == {f"{branch}_branch"}
@@ -52,9 +57,9 @@ def test_only_the_branch_moves(branch: str) -> None:
 def test_gradients_pass_through_the_frozen_model_into_the_branch_alone(branch: str, other: str) -> None:
     """Also from a chat that holds both soft prompts."""
     model = toy_model()
-    both = next(b for b in teacher(model, "audio") if b.frame_tokens is not None and b.segments is not None)
-    assert all(p.requires_grad for name in (branch, other) for p in getattr(model, f"{name}_branch").parameters())
-    branch_loss(model, both, branch).backward()
+    batches = map(teacher(model, "audio"), itertools.count())
+    both = next(b for b in batches if b.frame_tokens is not None and b.segments is not None)
+    loss_of(model, both, branch).backward()
     with_gradient = {part(name) for name, p in model.named_parameters() if p.grad is not None}
     assert with_gradient == {f"{branch}_branch"}
     queries = getattr(model, f"{branch}_branch").qformer.queries
@@ -65,17 +70,17 @@ def test_gradients_pass_through_the_frozen_model_into_the_branch_alone(branch: s
 def test_one_batch_is_learned_by_heart(branch: str) -> None:
     model = toy_model()
     new_branch(model, branch, seed=0)
-    batch = next(teacher(model, branch, stage=1))
-    before = float(branch_loss(model, batch, branch).detach())
-    train_branch(model, branch, itertools.repeat(batch), steps=40, learning_rate=1e-2)
-    assert float(branch_loss(model, batch, branch).detach()) < 0.9 * before
+    batch = teacher(model, branch, stage=1)(0)
+    before = float(loss_of(model, batch, branch).detach())
+    train(model, branch, toy_recipe(40, 1e-2), lambda step, part, parts: batch)
+    assert float(loss_of(model, batch, branch).detach()) < 0.9 * before
 
 
 def test_the_same_seed_gives_the_same_weights() -> None:
     def trained(seed: int) -> dict[str, Tensor]:
         model = toy_model()
         branch = new_branch(model, "vision", seed)
-        train_branch(model, "vision", teacher(model, "vision"), steps=2, learning_rate=1e-3)
+        train(model, "vision", toy_recipe(2, 1e-3, seed=seed), teacher(model, "vision"))
         return weights(branch)
 
     first, second, other = trained(1), trained(1), trained(2)
@@ -99,8 +104,8 @@ def test_a_branch_that_is_not_there() -> None:
     with pytest.raises(InputError, match="choose one of vision, audio"):
         new_branch(model, "smell", 0)
     model.audio_branch = None
-    with pytest.raises(InputError, match="without its audio branch"):
-        train_branch(model, "audio", teacher(model, "vision"), 1, 1e-3)
+    with pytest.raises(InputError, match="no 'audio' branch to train"):
+        train(model, "audio", toy_recipe(1), teacher(model, "vision"))
     with pytest.raises(InputError, match="stages are 1 and 2"):
         run_stage(model, "vision", 3, Path("nowhere"), Path("nowhere"))
 

@@ -19,10 +19,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from minivl.image_encoder import ImageEncoder
+from minivl.new_branch import start_large
 from minivl.pretraining.pictures import CELLS, WORD_ID, WORDS, Pictures
 from minivl.pretraining.shared_space import BagOfWords, contrastive_loss
 from minivl.toyworld.scenes import SHAPES
-from minivl.training_loop import fit, start_large
+from minivl.training_loop import fit
 from minivl.video import normalise
 
 CONTRAST, PLACES = 0.2, 8.0  # weights of the contrastive term and of the map of places

@@ -19,6 +19,7 @@ from minivl.config import VideoLlamaConfig, tiny
 from minivl.image_encoder import ImageEncoder, vit_from_image_trunk
 from minivl.imagebind import ImageBind
 from minivl.model import VideoLlama
+from minivl.new_branch import new_branch
 from minivl.pretraining.captioning import train_image_encoder, word_accuracy
 from minivl.pretraining.language import LanguageTraining, text_accuracy, train_language_model
 from minivl.pretraining.pictures import Pictures, paint
@@ -34,7 +35,6 @@ from minivl.pretraining.shared_space import (
 from minivl.pretraining.tokenizer import build_tokenizer
 from minivl.toyworld.questions import vocabulary
 from minivl.toyworld.scenes import CHOOSING_SEED
-from minivl.training import new_branch
 
 HELD_OUT = CHOOSING_SEED  # the seeds on which the reports' qualities are measured
 

@@ -13,7 +13,6 @@ also when another clip's pictures are asked about beside them ("does the sound m
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -45,6 +44,12 @@ class Batch:
     frame_tokens: Tensor | None  # [B, T, K, width]
     segments: Tensor | None  # [B, M, E]
 
+    def part(self, part: int, parts: int) -> Batch:
+        """Every `parts`-th chat, from number `part` on."""
+        mine = slice(part, None, parts)
+        features = (None if x is None else x[mine] for x in (self.frame_tokens, self.segments))
+        return Batch(self.ids[mine], self.mask[mine], self.labels[mine], *features)
+
 
 def sound_of_picture(scene: Scene) -> tuple[Sound, ...]:
     """The sounds that the visible things would make: what image vectors in the audio branch stand for."""
@@ -61,7 +66,8 @@ class Teacher:
         """`count` questions a chat in stage 2; `from_sound=True` trains the audio branch on sound, to compare."""
         self.features, self.branch, self.stage, self.from_sound = features, branch, stage, from_sound
         self.batch_size, self.count, self.mixed = batch_size, count, mixed
-        self.rng = np.random.default_rng((seed, stage, branch == "audio", 8))
+        self.seed = seed
+        self.rng = np.random.default_rng()
         self.writer, self.pad_id = DialogueWriter(model.tokenizer), model.pad_id
         self.slots = {
             VIDEO_SLOT: [VIDEO_SLOT] * model.config.vision_branch.qformer.num_queries,
@@ -70,12 +76,14 @@ class Teacher:
         self.several = [i for i, s in enumerate(features.scenes) if len(s.shapes) > 1] or [0]
         self.sounding = [i for i, s in enumerate(features.scenes) if s.sounding]
 
-    def __iter__(self) -> Iterator[Batch]:
-        while True:
-            other = "nothing"
-            if self.stage == 2 and self.mixed:
-                other = str(self.rng.choice(["nothing", "text", "soft prompt"], p=SHARES[self.branch]))
-            yield self._vision_batch(other) if self.branch == "vision" else self._audio_batch(other)
+    def __call__(self, step: int, part: int = 0, parts: int = 1) -> Batch:
+        """The batch of a step, or one of its `parts` parts. It depends on nothing but the arguments and the seed."""
+        self.rng = np.random.default_rng((self.seed, self.stage, self.branch == "audio", 8, step))
+        other = "nothing"
+        if self.stage == 2 and self.mixed:
+            other = str(self.rng.choice(["nothing", "text", "soft prompt"], p=SHARES[self.branch]))
+        whole = self._vision_batch(other) if self.branch == "vision" else self._audio_batch(other)
+        return whole if parts == 1 else whole.part(part, parts)
 
     def _vision_batch(self, other: str) -> Batch:
         rows = self.rng.choice(len(self.features.scenes), self.batch_size, replace=False)
