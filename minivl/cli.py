@@ -9,6 +9,7 @@ from pathlib import Path
 
 from minivl import commands
 from minivl.config import PRESETS
+from minivl.data.detect import LAYOUTS
 from minivl.errors import MinivlError
 from minivl.official_files import WHAT
 
@@ -81,6 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
     made.add_argument("--seed", type=int, default=1_000_000, help="the first clip; 1,000,000 on is never trained on")
     made.add_argument("--json", type=Path, help="write the table to this file")
     _official_commands(command)
+    _data_commands(command)
     return parser
 
 
@@ -107,6 +109,19 @@ def _official_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     made.add_argument("--checkpointing", action="store_true", help="train slower in less memory")
     made.add_argument("--measure", action="store_true", help="also run it with random weights on the GPU at hand")
     made.add_argument("--json", type=Path, help="write the table to this file")
+
+
+def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
+    """What looks at data sets."""
+    made = command("data", commands.data_check, "look through a data set before training on it")
+    made.add_argument("what", choices=("check",))
+    made.add_argument("folder", type=Path, help="the folder, or the file with its annotations")
+    made.add_argument("--format", choices=tuple(LAYOUTS), help="default: found out")
+    made.add_argument("--media", type=Path, help="where its videos or images are, if they are elsewhere")
+    made.add_argument("--decode", type=int, default=200, help="how many files to decode; 0: none")
+    made.add_argument("--batch", type=int, default=32)
+    made.add_argument("--steps", type=int, default=2500, help="of the training whose time is estimated")
+    made.add_argument("--json", type=Path, help="write the report to this file")
 
 
 if __name__ == "__main__":

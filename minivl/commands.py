@@ -124,6 +124,20 @@ def memory(options: argparse.Namespace) -> None:
         print(f"wrote {options.json}")
 
 
+def data_check(options: argparse.Namespace) -> None:
+    """Read a data set, decode a part of it, and say what is wrong."""
+    from minivl.atomic import write_text
+    from minivl.data.check import Plan, check
+    from minivl.data.detect import detect
+
+    samples = detect(options.folder, options.format, options.media)
+    report = check(samples, decode=options.decode, plan=Plan(options.batch, options.steps))
+    print(report)
+    if options.json:
+        write_text(options.json, json.dumps(report.to_dict(), indent=1) + "\n")
+        print(f"wrote {options.json}")
+
+
 def _watch(options: argparse.Namespace) -> Chat:
     from minivl.chat import Chat
     from minivl.hardware import best_device

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,14 +42,25 @@ def unreadable(path: Path) -> MediaError:
     )
 
 
+_counted = threading.Lock()  # threads may decode at the same time, but the terminal is one
+_inside, _terminal = 0, -1
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keeps C++ libraries from writing to the terminal; Python's exceptions say it better."""
-    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
+    global _inside, _terminal
+    with _counted:
+        _inside += 1
+        if _inside == 1:
+            nowhere, _terminal = os.open(os.devnull, os.O_WRONLY), os.dup(2)
+            os.dup2(nowhere, 2)
+            os.close(nowhere)
     try:
         yield
     finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
-        os.close(nowhere)
+        with _counted:
+            _inside -= 1
+            if _inside == 0:
+                os.dup2(_terminal, 2)
+                os.close(_terminal)

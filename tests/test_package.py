@@ -15,7 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # Data flows down this list: a file imports only from above it. Folders stand for all files in them.
 ORDER = (
-    "torchaudio_shim", "errors", "config", "atomic", "hardware", "media", "mel", "video", "headtail", "random_crop", "audio", "transformer", "vit", "qformer",
+    "torchaudio_shim", "errors", "config", "atomic", "hardware", "media", "mel", "video", "headtail", "random_crop", "audio", "data", "transformer", "vit", "qformer",
     "positions", "imagebind", "image_encoder", "branches", "soft_prompt", "conversation", "supervision", "generation", "checkpoints",
     "language_model", "resumable_download", "download", "official_files", "official_keys", "official", "model", "convert", "memory_workload", "memory_peak", "memory", "memory_measure", "chat", "trace", "curves", "toyworld", "new_branch", "training_loop", "schedule", "recipes", "run_state", "stop_signal", "training", "plots", "evaluation",
     "stages", "pretraining", "demo", "commands", "cli", "__main__",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -216,3 +218,14 @@ def test_bad_files_are_named_with_the_way_out(
     with pytest.raises(MediaError, match="folder"):
         load_video(tmp_path)
     assert capfd.readouterr().err == ""  # FFmpeg says nothing on the side
+
+
+def test_many_threads_may_decode_at_once_and_the_terminal_comes_back(
+    write_media: Callable[..., Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = write_media("a.mp4", frames=np.zeros((12, 32, 32, 3), np.uint8))
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        clips = list(pool.map(lambda _: load_video(path), range(24)))
+    assert all(torch.equal(clip.frames, clips[0].frames) for clip in clips)
+    os.write(2, b"still there")
+    assert capfd.readouterr().err == "still there"
