@@ -9,13 +9,16 @@ The two take turns within one run, so that whatever else the machine does hits b
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from minivl.atomic import write_text
 from minivl.config import QFormerConfig, ViTConfig
 from minivl.qformer import QFormer
 from minivl.torchaudio_shim import ensure_importable
@@ -78,14 +81,17 @@ def timed(run: Callable[[], Tensor], backward: bool) -> float:
     return 1000 * (time.perf_counter() - start)
 
 
-def compare(name: str, ours: Callable[[], Tensor], theirs: Callable[[], Tensor], rounds: int) -> None:
+def compare(name: str, ours: Callable[[], Tensor], theirs: Callable[[], Tensor], rounds: int) -> dict[str, list[float]]:
     """Medians over `rounds` pairs, and the median of the pairs' ratios."""
+    rows = {}
     for direction, backward in (("forward", False), ("forward + backward", True)):
         timed(ours, backward), timed(theirs, backward)  # memory is allocated, kernels are chosen
         pairs = [(timed(ours, backward), timed(theirs, backward)) for _ in range(rounds)]
         ours_ms, theirs_ms = (statistics.median(side) for side in zip(*pairs, strict=True))
         ratio = statistics.median(a / b for a, b in pairs)
         print(f"{name:10}{direction:20}{ours_ms:9.1f} ms {theirs_ms:9.1f} ms {ratio:8.2f}")
+        rows[f"{name}, {direction}"] = [round(x, 3) for x in (ours_ms, theirs_ms, ratio)]
+    return rows
 
 
 def main() -> None:
@@ -93,6 +99,7 @@ def main() -> None:
     parser.add_argument("--paper", action="store_true", help="width of the 7B model, two layers")
     parser.add_argument("--batch", type=int, help="images; default 32, or 2 with --paper")
     parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--json", type=Path, help="write the table to this file")
     options = parser.parse_args()
     torch.manual_seed(0)
     vit, qformer = PAPER if options.paper else SMALL
@@ -108,13 +115,16 @@ def main() -> None:
     print(f"parameters: ViT {millions(our_vit)} ({millions(their_vit)} in transformers),")
     print(f"            Q-Former {millions(our_qformer)} ({millions(their_qformer)})")
     print(f"{'':30}{'minivl':>12} {'transformers':>12} {'ratio':>8}")
-    compare("ViT", lambda: our_vit(pixels), lambda: their_vit(pixels).last_hidden_state, options.rounds)
-    compare(
+    rows = compare("ViT", lambda: our_vit(pixels), lambda: their_vit(pixels).last_hidden_state, options.rounds)
+    rows |= compare(
         "Q-Former",
         lambda: our_qformer(states),
         lambda: their_qformer(query_embeds=queries, encoder_hidden_states=states).last_hidden_state,
         options.rounds,
     )
+    if options.json:
+        facts = {"batch": batch, "patches": patches, "threads": torch.get_num_threads(), "rounds": options.rounds}
+        write_text(options.json, json.dumps({**facts, "[minivl ms, transformers ms, ratio]": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

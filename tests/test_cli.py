@@ -17,7 +17,8 @@ from minivl.pretraining import pipeline
 
 SAMPLES = Path(__file__).parent.parent / "data_samples"
 BELL = str(SAMPLES / "bell.mp4")
-COMMANDS = ("demo", "ask", "chat", "pretrain", "train", "evaluate")
+ROOT = Path(__file__).parent.parent
+COMMANDS = ("demo", "ask", "chat", "pretrain", "train", "evaluate", "download", "convert", "memory", "data")
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +159,9 @@ def test_train_then_evaluate(
     assert cli.main(["evaluate", "--model", out, "--clips", "1", "--seed", "1000003", "--json", str(table)]) == 0
     assert "condition/question type" in capsys.readouterr().out
     rows = json.loads(table.read_text())
-    assert all(row.keys() == {"accuracy", "count", "blind"} for row in rows.values()) and "both/see" in rows
+    assert (
+        all(row.keys() >= {"accuracy", "count", "blind", "low", "high"} for row in rows.values()) and "both/see" in rows
+    )
 
 
 def test_demo_saves_the_picture_where_it_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -166,3 +169,35 @@ def test_demo_saves_the_picture_where_it_is_told(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("minivl.demo.run", lambda out: calls.append(out))
     assert cli.main(["demo", "--out", str(tmp_path / "a.png")]) == 0
     assert calls == [tmp_path / "a.png"]
+
+
+# ---- around the published weights, and data sets
+
+
+def test_memory_prints_a_table_and_writes_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "plan.json"
+    assert cli.main(["memory", "--preset", "tiny", "--mode", "train", "--branch", "audio", "--json", str(file)]) == 0
+    printed = capsys.readouterr().out
+    assert "audio branch (trained, fp32)" in printed and "image encoder" not in printed
+    assert {row["part"] for row in json.loads(file.read_text())["rows"]} >= {"audio branch (trained, fp32)"}
+    assert cli.main(["memory", "--measure"]) == 2
+    assert "--measure needs a GPU" in capsys.readouterr().err
+
+
+def test_download_and_convert_pass_their_options_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    calls: list[object] = []
+    monkeypatch.setattr("minivl.download.download_official", lambda *given: calls.append(given) or given[1])
+    monkeypatch.setattr("minivl.convert.convert", lambda *given, **named: calls.append((*given, named)) or "")
+    assert cli.main(["download", "13b", "--to", "x", "--files", "VL_*.pth"]) == 0
+    assert cli.main(["convert", "x", "y", "--conversation", "vicuna", "--vision-branch", "v2.pth"]) == 0
+    named = {"llm": None, "conversation": "vicuna", "vision_branch": "v2.pth"}
+    assert calls == [("13b", Path("x"), ("VL_*.pth",)), ("x", Path("y"), named)]
+
+
+def test_data_check_reports_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "report.json"
+    assert cli.main(["data", "check", str(ROOT / "data_samples/annotations/webvid"), "--json", str(file)]) == 0
+    printed = capsys.readouterr().out
+    assert "missing media:\n  webvid/1001" in printed and "broken media:\n  webvid/1002" in printed
+    assert json.loads(file.read_text())
+    assert cli.main(["data", "check", str(tmp_path)]) == 2

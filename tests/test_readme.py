@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from minivl.cli import build_parser
+from minivl.memory import plan_memory
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -47,6 +48,18 @@ def test_every_command_is_explained() -> None:
     assert listed, "the parser lists no commands"
     for command in listed:
         assert f"`minivl {command}" in README
+
+
+def test_the_memory_table_is_what_the_planner_says() -> None:
+    table = re.search(r"memory:begin -->\n(.*?)<!-- memory:end", README, re.DOTALL)
+    assert table
+    rows = [[cell.strip() for cell in line.split("|")[2:-1]] for line in table[1].strip().splitlines()[2:]]
+    train = {"preset": "video_llama_7b", "mode": "train", "batch": 4}
+    plans: list[dict[str, Any]] = [
+        {"preset": "video_llama_7b"}, {"preset": "video_llama_13b"}, train, {**train, "checkpointing": True}
+    ]  # fmt: skip
+    dtypes = ("bf16", "8bit", "4bit")
+    assert rows == [[f"{plan_memory(dtype=d, **p).total / 1e9:.1f}" for d in dtypes] for p in plans]
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\bmake ([a-z]+)\b", "".join(blocks(""))))))
