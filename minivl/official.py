@@ -9,6 +9,7 @@ out for a reason that the summary prints, or an error that names file and weight
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -87,16 +88,21 @@ def read_weights(
 
 
 def _local(folder: str | Path) -> Path:
-    """The folder itself, or for a name on the hub ("owner/name") the one that it is downloaded to."""
+    """The folder itself, or for a name on the hub ("owner/name") the one that it is downloaded to, once."""
     if Path(folder).is_dir():
         return Path(folder)
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", str(folder)) and not Path(folder).exists():
+    if Path(folder).exists() or not re.fullmatch(r"[\w.-]+/[\w.-]+", str(folder)):
+        raise WeightsError(
+            f"{folder} is no folder: give the one with the original's files, or fetch them with `minivl download`."
+        )
+    cached = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface")) / "minivl" / str(folder)
+    complete = cached / "complete"
+    if not complete.is_file():
         from minivl.download import download_official  # slow to import, rarely needed
 
-        return download_official(str(folder), Path.home() / ".cache" / "minivl" / str(folder))
-    raise WeightsError(
-        f"{folder} is no folder: give the one with the original's files, or fetch them with `minivl download`."
-    )
+        download_official(str(folder), cached)
+        complete.touch()
+    return cached
 
 
 def _file(path_or_url: str | Path, folder: Path) -> Path:

@@ -45,7 +45,7 @@ class Stage:
     def cells(self) -> tuple[str, ...]:
         """The row of the table, as text."""
         count = f"{self.parameters:,}" if self.parameters else ""
-        norm = "" if self.norm is None else f"{self.norm:.2f}"
+        norm = "" if self.norm is None else f"{self.norm:.1f}"
         return self.name, self.shape, self.dtype, f"{self.megabytes:.3f}", norm, count, self.state
 
 

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
@@ -106,6 +107,7 @@ def train(
 
     Ctrl-C or SIGTERM saves the state and ends. Raises InputError, WeightsError (see run_state.py), DeviceMemoryError.
     """
+    AcceleratorState._reset_state()  # an earlier run of this process may have had another precision
     accelerator = Accelerator(mixed_precision=precision or best_precision(), log_with=tracker, project_dir=folder)
     learner = BranchLearner(model, branch)
     optimizer: Any = adamw(learner.trained(), recipe)

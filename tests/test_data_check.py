@@ -147,7 +147,8 @@ def test_the_sample_sets_are_what_their_maker_writes(tmp_path: Path) -> None:
     spec.loader.exec_module(maker)
     maker.main(tmp_path)
     written = {path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()}
-    assert written == {path.relative_to(ANNOTATIONS) for path in ANNOTATIONS.rglob("*") if path.is_file()}
+    found = {path.relative_to(ANNOTATIONS) for path in ANNOTATIONS.rglob("*") if path.is_file()}
+    assert written == {path for path in found if path.parts[0] != "video_qa"}  # these are no training data
     for path in written:
         if path.suffix != ".jpg":  # another version of Pillow may write other bytes
             assert (tmp_path / path).read_bytes() == (ANNOTATIONS / path).read_bytes(), path

@@ -232,3 +232,28 @@ def test_the_original_s_names_convert_back(folder: Path) -> None:
     for part in ("vl", "al"):
         for key, tensor in convert_official(torch.load(GOLDENS / f"tiny_branch_{part}.pth")["model"]).items():
             assert torch.equal(state[key], tensor)
+
+
+def test_a_name_on_the_hub_is_downloaded_once(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def download(name: str, to: Path) -> Path:
+        asked.append(name)
+        return Path(shutil.copytree(folder, to, dirs_exist_ok=True))
+
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.setattr("minivl.download.download_official", download)
+    name = "DAMO-NLP-SG/Video-LLaMA-2-7B-Finetuned"
+    for _ in range(2):
+        weights = read_weights(name, config=TINY)
+    assert asked == [name] and all(tmp_path in file.parents for file in weights.files.values())
+
+
+def test_a_file_by_url_is_downloaded_into_the_folder(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = Path(shutil.copytree(folder, tmp_path / "mine"))
+    elsewhere = Path((mine / "eva_vit_g.pth").rename(tmp_path / "vit.pth"))
+    url = "https://example.org/models/eva.pth"
+    monkeypatch.setattr("minivl.download.download_file", lambda given, to: shutil.copy(elsewhere, to) and to)
+    assert load(mine, vit=url).can_see and (mine / "eva.pth").is_file()

@@ -122,7 +122,7 @@ def test_a_stage_leaves_a_model_a_report_and_a_curve(tmp_path: Path, monkeypatch
         assert json.loads((tmp_path / "out" / "reports" / f"audio_stage{stage}.json").read_text()) == report
         assert (tmp_path / "out" / "reports" / f"audio_stage{stage}.png").read_bytes().startswith(b"\x89PNG")
         assert report["trained on"] == "pictures" and report["steps"] == 2 and report["seed"] == 1
-        assert {"accuracy", "count", "blind"} == report["held out"]["hearing/hear"].keys()
+        assert {"accuracy", "count", "blind"} <= report["held out"]["hearing/hear"].keys()
     assert len(list((tmp_path / "cache").iterdir())) == 1
     loaded = VideoLlama.from_pretrained(tmp_path / "out")
     assert model.audio_branch is not None and loaded.audio_branch is not None
