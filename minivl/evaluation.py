@@ -1,79 +1,86 @@
 """Accuracy by question type, on clips that were written to mp4 files and decoded again as a user's file would be.
 
-Conditions, each a group of rows in the table:
+toyworld/exam.py has the conditions, the questions, and how answers are counted. Beside each accuracy stand its 95 %
+interval (confidence.py) and what a model reaches that answers without looking:
 
-    sight         the video soft prompt alone, visual questions
-    hearing       the audio soft prompt alone, auditory questions
-    both          both soft prompts in one chat, all questions
-    disagree      ... of these, the clips whose sound does not match the picture
-    held out      phrasings that no training has seen, of all question types
-    unseen pairs  colours x shapes that no training has shown together
+    blind       the most frequent answer to that type of question in training
+    text only   this model, given the question alone                                     (the others: baselines=True)
+    shuffled    ... with the frames in another order
+    blank       ... with a black video and a sound track of zeros
+    swapped     ... with another clip
 
-An answer is right if it equals the one true answer as a string. Answers are generated greedily. Beside each accuracy
-stands what a blind model reaches: the most frequent answer to that type of question in training.
+An accuracy is worth what it has above them: a question type where "shuffled" is as good is answered without the order
+of frames, one where "text only" is, without the clip. toyworld/probes.py alters clips in more ways.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from minivl.audio import load_audio
-from minivl.conversation import Conversation, upload_message, upload_slots
+from minivl.confidence import wilson_of_mean
 from minivl.errors import InputError
 from minivl.model import VideoLlama
-from minivl.soft_prompt import AUDIO_SLOT, VIDEO_SLOT, tokenize
-from minivl.toyworld.captions import matches
-from minivl.toyworld.features import encode_scenes
+from minivl.toyworld.exam import (
+    Case,
+    Row,
+    answer_all,
+    frequent_answers,
+    make_cases,
+    prompt_ids,
+    senses_of,
+    tabulate,
+    unseen_cases,
+)
+from minivl.toyworld.features import Features, encode_scenes
 from minivl.toyworld.mp4 import render_mp4
-from minivl.toyworld.phrasings import AUDIO_VISUAL, AUDITORY, VISUAL
-from minivl.toyworld.questions import Question, questions
-from minivl.toyworld.scenes import THINGS, Scene, sample_scene
+from minivl.toyworld.probes import BASELINES, answer_altered
+from minivl.toyworld.scenes import Scene, sample_scene
 from minivl.video import load_video
 
-Row = dict[str, float | int]  # accuracy, count, blind
-
-
-@dataclass(frozen=True)
-class Case:
-    """One question in one condition: which clip's soft prompts it gets, and the table rows that it counts in."""
-
-    clip: int
-    question: Question
-    senses: tuple[str, ...]  # "sight", "hearing"
-    rows: tuple[str, ...]
+__all__ = [
+    "Case", "Row", "answer_all", "as_text", "compare", "encode_files", "evaluate", "frequent_answers", "make_cases",
+    "presence", "presence_as_text", "prompt_ids", "senses_of", "tabulate", "unseen_cases", "watch_files",
+    "watch_rendered",
+]  # fmt: skip
 
 
 def evaluate(
-    model: VideoLlama, clips: int = 400, seed: int = 1_000_000, from_files: bool = True, batch_size: int = 128
-) -> dict[str, Row]:
-    """The table for clips seed, seed + 1, ...: "condition/question type" → {"accuracy", "count", "blind"}.
+    model: VideoLlama, clips: int = 400, seed: int = 1_000_000, from_files: bool = True, batch_size: int = 128,
+    baselines: bool = False,
+) -> dict[str, Row]:  # fmt: skip
+    """The table for clips seed, seed + 1, ...: "condition/question type" → Row.
 
-    Besides, a quarter as many clips of unseen pairs. `from_files=False` shows the model the rendered clips themselves,
-    which is faster and needs no PyAV. Raises InputError for fewer than one clip.
+    A Row is {"accuracy", "low", "high", "count", "blind"}; with `baselines`, which takes several times as long, also
+    "text only", "blank", "swapped" and, where frames are seen, "shuffled". Besides, a quarter as many clips of unseen
+    pairs. `from_files=False` shows the model the rendered clips themselves, which is faster and needs no PyAV. Raises
+    InputError for fewer than one clip.
     """
     if clips < 1:
         raise InputError(f"clips is {clips}: evaluate on at least one clip")
     scenes = [sample_scene(seed + i) for i in range(clips)]
     unseen = [sample_scene(seed + i, unseen_pairs=True) for i in range(max(1, clips // 4))]
-    video, audio = (watch_files if from_files else watch_rendered)(model, scenes + unseen)
+    features = (encode_files if from_files else encode_scenes)(model, scenes + unseen)
     cases = make_cases(scenes, seed) + unseen_cases(unseen, clips, seed)
-    answers = answer_all(model, cases, video, audio, batch_size)
-    return tabulate(cases, answers, frequent_answers())
+    blind = frequent_answers()
+    table = tabulate(cases, answer_all(model, cases, *_soft_prompts(model, features), batch_size), blind)
+    for name, probe in BASELINES.items() if baselines else ():
+        altered = [case for case in cases if set(probe.changes) & set(case.senses)]
+        answers = answer_altered(model, altered, features, probe, seed, batch_size)
+        for row, values in tabulate(altered, answers, blind).items():
+            table[row][name] = values["accuracy"]
+    return table
 
 
-def watch_files(model: VideoLlama, scenes: list[Scene]) -> tuple[Tensor, Tensor]:
-    """Write each scene as an mp4, decode it, and return video [N, Qv, D] and audio [N, Qa, D] soft prompts."""
-    video, audio = [], []
-    with tempfile.TemporaryDirectory() as folder, torch.no_grad():
+def encode_files(model: VideoLlama, scenes: list[Scene]) -> Features:
+    """Write each scene as an mp4, decode it, and return its frozen features as `encode_scenes` does (no looks)."""
+    tokens, sounds = [], []
+    with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "clip.mp4"
         for scene in tqdm(scenes, desc="watching clips", mininterval=1.0):
             render_mp4(file, scene)
@@ -81,134 +88,82 @@ def watch_files(model: VideoLlama, scenes: list[Scene]) -> tuple[Tensor, Tensor]
             sound = load_audio(file, model.config.num_segments)
             if sound is None:  # a rendered file always has a track
                 raise InputError(f"{file} was written without sound: PyAV or FFmpeg has no AAC encoder here")
-            video.append(model.video_prompt(model.encode_frames(clip.frames[None])))
-            audio.append(model.audio_prompt(model.encode_segments(sound.mel[None])))
-    return torch.cat(video), torch.cat(audio)
+            tokens.append(model.encode_frames(clip.frames[None]))  # [1, T, K, width]
+            sounds.append(model.encode_segments(sound.mel[None]))  # [1, M, E]
+    return Features(scenes, torch.cat(tokens), torch.empty(0), torch.cat(sounds))
+
+
+def watch_files(model: VideoLlama, scenes: list[Scene]) -> tuple[Tensor, Tensor]:
+    """The soft prompts of scenes as they look and sound in files: video [N, Qv, D] and audio [N, Qa, D]."""
+    return _soft_prompts(model, encode_files(model, scenes))
+
+
+def watch_rendered(model: VideoLlama, scenes: list[Scene]) -> tuple[Tensor, Tensor]:
+    """As `watch_files`, but without files in between."""
+    return _soft_prompts(model, encode_scenes(model, scenes))
 
 
 @torch.no_grad()
-def watch_rendered(model: VideoLlama, scenes: list[Scene]) -> tuple[Tensor, Tensor]:
-    """As `watch_files`, but without files in between."""
-    features = encode_scenes(model, scenes)
+def _soft_prompts(model: VideoLlama, features: Features) -> tuple[Tensor, Tensor]:
     return model.video_prompt(features.frame_tokens), model.audio_prompt(features.sounds)
 
 
-def make_cases(scenes: list[Scene], seed: int) -> list[Case]:
-    """All questions about the clips in the conditions sight, hearing, both (with disagree) and held out."""
-    rng = np.random.default_rng((seed, 9))
-    cases = []
-    for clip, scene in enumerate(scenes):
-        disagrees = scene.sounding and scene.sounds and not matches(scene)
-        for held_out in (False, True):
-            for q in questions(scene, rng, held_out=held_out):
-                senses = senses_of(q.kind)
-                group = "held out" if held_out else "+".join(senses)
-                if len(senses) == 1:
-                    cases.append(Case(clip, q, senses, _rows(group, q)))
-                if not held_out or len(senses) == 2:
-                    rows = _rows("held out" if held_out else "both", q)
-                    if disagrees and not held_out:
-                        rows += _rows("disagree", q)
-                    cases.append(Case(clip, q, ("sight", "hearing"), rows))
-    return cases
+def presence(table: dict[str, Row]) -> dict[str, Row]:
+    """Hallucination: how often what is there is affirmed, and what is not there is denied.
 
-
-def unseen_cases(scenes: list[Scene], first_clip: int, seed: int) -> list[Case]:
-    """Colour and shape of the clips that show an unseen pair; clip numbers start at `first_clip`."""
-    rng = np.random.default_rng((seed, 10))
-    return [
-        Case(first_clip + i, q, ("sight",), (f"unseen pairs/{q.kind}",))
-        for i, scene in enumerate(scenes)
-        for q in questions(scene, rng, hearing=False)
-        if q.kind in ("colour", "shape")
-    ]
-
-
-def senses_of(kind: str) -> tuple[str, ...]:
-    """Which senses a question type needs."""
-    return ("sight", "hearing") if kind in AUDIO_VISUAL else ("hearing",) if kind in AUDITORY else ("sight",)
-
-
-def _rows(group: str, q: Question) -> tuple[str, ...]:
-    """The rows of one answer: its type, some finer types, and the mean over a sense's questions."""
-    rows = [f"{group}/{q.kind}"]
-    if q.kind in ("exist", "hear_exist", "match"):
-        rows.append(f"{group}/{q.kind} ({q.answer})")
-    if q.kind == "see" and q.answer.removeprefix("a ") in THINGS:
-        rows.append(f"{group}/thing")
-    if q.kind == "hear" and q.answer == "silence":
-        rows.append(f"{group}/hear (silence)")
-    if q.kind in VISUAL:
-        rows.append(f"{group}/all visual")
-    elif q.kind in AUDITORY:
-        rows.append(f"{group}/all auditory")
-    return tuple(rows)
-
-
-def answer_all(model: VideoLlama, cases: list[Case], video: Tensor, audio: Tensor, batch_size: int = 128) -> list[str]:
-    """Greedy answers; questions of one kind share a batch, since their answers are about equally long."""
-    answers = [""] * len(cases)
-    order = sorted(range(len(cases)), key=lambda i: (cases[i].senses, cases[i].question.kind))
-    groups: list[list[int]] = []
-    for i in order:
-        if not groups or len(groups[-1]) == batch_size or cases[groups[-1][0]].senses != cases[i].senses:
-            groups.append([])
-        groups[-1].append(i)
-    for group in tqdm(groups, desc="answering", mininterval=1.0):
-        senses, soft = cases[group[0]].senses, {}
-        clips = [cases[i].clip for i in group]
-        if "sight" in senses:
-            soft[VIDEO_SLOT] = video[clips]  # [B, Qv, D]
-        if "hearing" in senses:
-            soft[AUDIO_SLOT] = audio[clips]  # [B, Qa, D]
-        prompts = [prompt_ids(model, cases[i].question.text, senses) for i in group]
-        for i, answer in zip(group, model.answer_batch(prompts, soft, max_new_tokens=32), strict=True):
-            answers[i] = answer
-    return answers
-
-
-def prompt_ids(model: VideoLlama, question: str, senses: tuple[str, ...]) -> list[int]:
-    """The prompt that Chat would write for the first question about a video."""
-    seen, heard = "sight" in senses, "hearing" in senses
-    conversation = Conversation(model.style)
-    conversation.add(model.style.roles[0], upload_message(model.style, seen, False, heard))
-    conversation.add(model.style.roles[0], question)
-    lengths = (
-        model.config.vision_branch.qformer.num_queries if seen else 0,
-        model.config.audio_branch.qformer.num_queries if heard else 0,
-    )
-    return tokenize(model.tokenizer, conversation.prompt(), upload_slots(model.style, *lengths))
-
-
-def frequent_answers(scenes: int = 2000) -> Callable[[str], str]:
-    """The blind baseline: question type → its most frequent answer among training clips."""
-    rng, counts = np.random.default_rng(11), dict[str, Counter[str]]()
-    for seed in range(scenes):
-        for q in questions(sample_scene(seed), rng):
-            counts.setdefault(q.kind, Counter())[q.answer] += 1
-    best = {kind: counter.most_common(1)[0][0] for kind, counter in counts.items()}
-    return lambda kind: best.get(kind, "")
-
-
-def tabulate(cases: list[Case], answers: list[str], blind: Callable[[str], str]) -> dict[str, Row]:
-    """Group right and wrong answers by row."""
-    right: dict[str, list[tuple[bool, bool]]] = {}
-    for case, answer in zip(cases, answers, strict=True):
-        verdict = (answer == case.question.answer, blind(case.question.kind) == case.question.answer)
-        for row in case.rows:
-            right.setdefault(row, []).append(verdict)
-    return {
-        row: {
-            "accuracy": round(float(np.mean([v[0] for v in values])), 4),
-            "count": len(values),
-            "blind": round(float(np.mean([v[1] for v in values])), 4),
-        }
-        for row, values in sorted(right.items())
-    }
+    table: of `evaluate` or `probe`, with its rows for "is there X" and "do you hear X". For each condition and type a
+    row {"present", "affirmed", "absent", "denied", "balanced", "low", "high"}: two counts, two shares, their mean
+    (balanced accuracy: 0.5 for who always says the same) and its 95 % interval. A type that came up on one side only is
+    left out.
+    """
+    found: dict[str, Row] = {}
+    for row in table:
+        name, _, answer = row.rpartition(" ")
+        there, absent = table.get(f"{name} (yes)"), table.get(f"{name} (no)")
+        if answer == "(yes)" and name.endswith("exist") and there and absent:
+            counts = [(round(r["accuracy"] * r["count"]), int(r["count"])) for r in (there, absent)]
+            mean, low, high = (round(value, 4) for value in wilson_of_mean(*counts))
+            found[name] = {
+                "present": there["count"], "affirmed": there["accuracy"], "absent": absent["count"],
+                "denied": absent["accuracy"], "balanced": mean, "low": low, "high": high,
+            }  # fmt: skip
+    return found
 
 
 def as_text(table: dict[str, Row]) -> str:
-    """The table for a terminal."""
-    lines = [f"{'condition/question type':34} accuracy   blind   count"]
-    lines += [f"{row:34} {v['accuracy']:8.3f} {v['blind']:7.3f} {v['count']:7}" for row, v in table.items()]
+    """The table for a terminal; a baseline has a column if any row has it."""
+    extra = [name for name in BASELINES if any(name in row for row in table.values())]
+    lines = [
+        f"{'condition/question type':34} accuracy   95 % interval    blind   "
+        + "".join(f"{name:>9}   " for name in extra)
+        + "  count"
+    ]
+    for row, v in table.items():
+        lines.append(
+            f"{row:34} {v['accuracy']:8.3f}   {v['low']:.3f} to {v['high']:.3f} {v['blind']:8.3f}   "
+            + "".join(f"{v[name]:9.3f}   " if name in v else f"{'-':>9}   " for name in extra)
+            + f"{v['count']:7}"
+        )
+    return "\n".join(lines)
+
+
+def presence_as_text(rows: dict[str, Row]) -> str:
+    """The rows of `presence` for a terminal."""
+    lines = [f"{'condition/question type':34} affirmed   denied   balanced   95 % interval   present   absent"]
+    lines += [
+        f"{row:34} {v['affirmed']:8.3f} {v['denied']:8.3f} {v['balanced']:10.3f}   {v['low']:.3f} to {v['high']:.3f}"
+        f" {v['present']:9} {v['absent']:8}"
+        for row, v in rows.items()
+    ]
+    return "\n".join(lines)
+
+
+def compare(tables: dict[str, dict[str, Row]]) -> str:
+    """Accuracies of several tables side by side, such as {name: probe(model, features, name) for name in PROBES}."""
+    rows = sorted({row for table in tables.values() for row in table})
+    width = max(map(len, rows), default=0)
+    lines = [" " * width + "".join(f"{name:>17}" for name in tables)]
+    for row in rows:
+        found = (table.get(row) for table in tables.values())
+        lines.append(f"{row:{width}}" + "".join(f"{v['accuracy']:17.3f}" if v else f"{'-':>17}" for v in found))
     return "\n".join(lines)

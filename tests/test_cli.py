@@ -10,15 +10,29 @@ from pathlib import Path
 import pytest
 from toy_model import toy_model
 
-from minivl import cli, commands, evaluation, stages
+from minivl import cli, evaluation, stages
 from minivl.chat import Chat
+from minivl.commands import watching
 from minivl.model import VideoLlama
 from minivl.pretraining import pipeline
 
 SAMPLES = Path(__file__).parent.parent / "data_samples"
 BELL = str(SAMPLES / "bell.mp4")
 ROOT = Path(__file__).parent.parent
-COMMANDS = ("demo", "ask", "chat", "pretrain", "train", "evaluate", "download", "convert", "memory", "data")
+COMMANDS = (
+    "demo",
+    "ask",
+    "chat",
+    "pretrain",
+    "train",
+    "evaluate",
+    "claims",
+    "download",
+    "convert",
+    "memory",
+    "data",
+    "plan",
+)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +83,7 @@ def test_wrong_usage_ends_with_2(arguments: list[str], capsys: pytest.CaptureFix
 
 def test_what_the_options_mean() -> None:
     asked = parse("ask", "a.mp4", "what?", "where?", "--no-sight")
-    assert (asked.run, asked.question, asked.model) == (commands.ask, ["what?", "where?"], "tiny")
+    assert (asked.run, asked.question, asked.model) == (watching.ask, ["what?", "where?"], "tiny")
     assert asked.no_sight and not asked.no_hearing
     trained = parse("train", "--branch", "audio", "--stage", "2", "--out", "o", "--from-sound", "--steps", "9")
     assert (trained.branch, trained.stage, trained.steps, trained.from_sound) == ("audio", 2, 9, True)
@@ -77,7 +91,7 @@ def test_what_the_options_mean() -> None:
     measured = parse("evaluate")
     assert (measured.clips, measured.seed, measured.json) == (400, 1_000_000, None)
     assert parse("pretrain", "--out", "o", "--scale", "0.5").scale == 0.5
-    assert parse("demo").run is commands.demo and parse("chat", "a.wav", "--no-hearing").no_hearing
+    assert parse("demo").run is watching.demo and parse("chat", "a.wav", "--no-hearing").no_hearing
 
 
 # ---- commands
@@ -129,7 +143,7 @@ def test_control_c_ends_without_a_traceback(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(commands, "_watch", interrupted)
+    monkeypatch.setattr(watching, "_watch", interrupted)
     assert cli.main(["ask", BELL, "what?"]) == 130
     assert capsys.readouterr().err == "\nminivl: stopped\n"
 
