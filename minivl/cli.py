@@ -12,6 +12,7 @@ from minivl.config import PRESETS
 from minivl.data.detect import LAYOUTS
 from minivl.errors import MinivlError
 from minivl.official_files import WHAT
+from minivl.training_plan import GPUS
 
 WRONG_INPUT = 2  # exit code
 
@@ -86,7 +87,7 @@ def _learning(command: Command) -> None:
     made = command("plan", learning.plan, "what a training of the paper's would cost: steps, FLOPs, hours, memory")
     _branch_and_stage(made)
     made.add_argument("--preset", choices=PRESETS, default="video_llama_7b")
-    made.add_argument("--gpu", default="A100", help="T4, V100, L4, RTX4090, A100 or H100")
+    made.add_argument("--gpu", default="A100", choices=tuple(GPUS))
     made.add_argument("--gpus", type=int, default=8)
     made.add_argument("--cached", action="store_true", help="the frozen eyes have seen everything before")
     made.add_argument("--checkpointing", action="store_true", help="train slower in less memory")
@@ -169,6 +170,7 @@ def _published(command: Command) -> None:
     for name in ("batch", "frames", "tokens"):
         made.add_argument(f"--{name}", type=int)
     made.add_argument("--checkpointing", action="store_true", help="train slower in less memory")
+    made.add_argument("--cached", action="store_true", help="train from cached features, without the eyes")
     made.add_argument("--measure", action="store_true", help="also run it with random weights on the GPU at hand")
     _json(made)
 

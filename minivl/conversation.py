@@ -5,6 +5,7 @@ kind of language model needs its own format. With `a` an answer and `q` a questi
 
     Vicuna   {system}###Human: q###Assistant: a###Human: q###Assistant:
     LLaMA-2  [INST] <<SYS>>\\n{system}\\n<</SYS>>\\n\\nq [/INST] a </s><s>[INST] q [/INST]
+    Zephyr   <|system|>\\n{system}</s>\\n<|user|>\\nq</s>\\n<|assistant|>\\na</s>\\n<|user|>\\nq</s>\\n<|assistant|>\\n
     tiny     ###Human: q###Assistant: a###Human: q###Assistant:
 
 `<ImageHere>` in a question marks the place of a soft prompt (soft_prompt.py). The wording around it follows
@@ -57,6 +58,14 @@ LLAMA2 = Style(
     answer=" {text} </s><s>",
     stop="</s>",
 )
+ZEPHYR = Style(  # TinyLlama-1.1B-Chat was fine-tuned with it, mostly with an empty system text
+    name="zephyr",
+    roles=("<|user|>", "<|assistant|>"),
+    opening="<|system|>\n{system}</s>\n<|user|>\n{text}</s>\n<|assistant|>\n",
+    question="<|user|>\n{text}</s>\n<|assistant|>\n",
+    answer="{text}</s>\n",
+    stop="</s>",
+)
 TINY = Style(
     name="tiny",
     roles=("Human", "Assistant"),
@@ -66,7 +75,7 @@ TINY = Style(
     stop="###",
     audio_first=False,
 )
-STYLES = {style.name: style for style in (VICUNA, LLAMA2, TINY)}
+STYLES = {style.name: style for style in (VICUNA, LLAMA2, ZEPHYR, TINY)}
 
 
 @dataclass

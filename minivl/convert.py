@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 
 from minivl import atomic
 from minivl.checkpoints import PARTS, save_config
-from minivl.errors import WeightsError
+from minivl.errors import InputError, WeightsError
 from minivl.official import read_weights
 from minivl.official_files import read_official
 
@@ -36,6 +36,8 @@ def convert(folder: str | Path, out: Path, **options: Any) -> str:
     model, and the command can be run again. Raises WeightsError, and OSError for a full disk.
     """
     weights = read_weights(folder, parts=PARTS, **options)
+    if weights.seed is not None:
+        raise InputError("new branches cannot be converted: from_official(..., branches='new').save_pretrained(out)")
     for name in tqdm(FILES, desc="converting"):
         part = {k.removeprefix(f"{name}."): v for k, v in weights.tensors.items() if k.startswith(f"{name}.")}
         _save(part, out / f"{name}.safetensors")

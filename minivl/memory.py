@@ -91,12 +91,13 @@ def plan_memory(
     segments: int = 8,
     tokens: int | None = None,
     checkpointing: bool = False,
+    cached: bool = False,
 ) -> MemoryPlan:
     """The table of one workload, computed without a GPU and without weights, in a few seconds.
 
     The arguments are explained in `workload`. Raises InputError for one that is unknown or does not fit the preset.
     """
-    load = workload(preset, dtype, mode, branch, batch, frames, segments, tokens, checkpointing)
+    load = workload(preset, dtype, mode, branch, batch, frames, segments, tokens, checkpointing, cached)
     model = empty_model(load)
     with FakeTensorMode():
         fill(model, load, "cpu")  # a torch without CUDA has no fake cuda tensors; attention is fused on both

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from minivl.checkpoints import SHIPPED, empty_parts
-from minivl.config import VideoLlamaConfig, tiny, video_llama_7b, video_llama_13b
+from minivl.config import PRESETS as SIZES
+from minivl.config import VideoLlamaConfig
 from minivl.errors import InputError
 from minivl.model import VideoLlama
 
-SIZES = {"tiny": tiny, "video_llama_7b": video_llama_7b, "video_llama_13b": video_llama_13b}
 PRESETS = tuple(SIZES)
 QUANTISED = ("8bit", "4bit")  # of the language model's linear layers; all else is bf16 then
 NUMBERS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -48,6 +48,7 @@ class Workload:
     segments: int
     tokens: int
     checkpointing: bool
+    cached: bool = False
 
     @property
     def config(self) -> VideoLlamaConfig:
@@ -70,7 +71,8 @@ class Workload:
         if self.mode == "chat":
             counts = f"{self.frames} frames, {self.segments} segments of sound, {self.tokens:,} tokens with the answer"
             return f"{self.preset} in {self.dtype}, chat: batch {self.batch}, {counts}"
-        counts = f"{self.frames} frames, {self.tokens:,} tokens{', checkpointing' if self.checkpointing else ''}"
+        counts = f"{self.frames} frames{' from a cache' if self.cached else ''}, {self.tokens:,} tokens"
+        counts += ", checkpointing" if self.checkpointing else ""
         return f"{self.preset} in {self.dtype}, training the {self.branch} branch: batch {self.batch}, {counts}"
 
 
@@ -84,6 +86,7 @@ def workload(
     segments: int = 8,
     tokens: int | None = None,
     checkpointing: bool = False,
+    cached: bool = False,
 ) -> Workload:
     """The arguments as a Workload. Raises InputError for one that is unknown or does not fit the preset.
 
@@ -95,17 +98,19 @@ def workload(
         segments: M of each, in a chat.
         tokens: L of each, soft prompts and answer included. Default: TOKENS, or all that the language model can read.
         checkpointing: in training, compute the language model's layers twice instead of keeping what is in them.
+        cached: in training, read what the frozen eyes saw from files; the eyes themselves are not there.
     """
     for name, choice, allowed in (
         ("preset", preset, PRESETS), ("dtype", dtype, DTYPES), ("mode", mode, MODES), ("branch", branch, BRANCHES),
     ):  # fmt: skip
         if choice not in allowed:
             raise InputError(f"there is no {name} {choice!r}: choose one of {', '.join(allowed)}")
-    if checkpointing and mode == "chat":
-        raise InputError("checkpointing saves memory in training only: leave it out, or choose mode 'train'")
+    for option, wanted in (("checkpointing", checkpointing), ("cached", cached)):
+        if wanted and mode == "chat":
+            raise InputError(f"{option} saves memory in training only: leave it out, or choose mode 'train'")
     longest = llm_config(preset).max_position_embeddings
     tokens = min(TOKENS[mode], longest) if tokens is None else tokens
-    made = Workload(preset, dtype, mode, branch, batch, frames, segments, tokens, checkpointing)
+    made = Workload(preset, dtype, mode, branch, batch, frames, segments, tokens, checkpointing, cached)
     branches = {"vision": made.config.vision_branch, "audio": made.config.audio_branch}
     used = [branches[name] for name in (BRANCHES if mode == "chat" else (branch,))]
     soft = sum(config.qformer.num_queries for config in used)
@@ -122,12 +127,18 @@ def workload(
 
 
 def llm_config(preset: str) -> LlamaConfig:
-    """The language model's sizes: LLaMA-2 of 7B or 13B, or the tiny model's. Raises InputError for another preset."""
+    """The language model's sizes: LLaMA-2 of 7B or 13B, TinyLlama-1.1B-Chat, or the tiny model's.
+
+    Raises InputError for another preset.
+    """
     sizes: dict[str, Any] = {"max_position_embeddings": 4096, "rms_norm_eps": 1e-5}
     if preset == "tiny":
         return LlamaConfig.from_pretrained(SHIPPED / "tiny" / "llm", local_files_only=True)
     if preset == "video_llama_13b":
         sizes |= {"hidden_size": 5120, "intermediate_size": 13824, "num_hidden_layers": 40, "num_attention_heads": 40}
+    elif preset == "video_llama_1b":
+        sizes |= {"hidden_size": 2048, "intermediate_size": 5632, "num_hidden_layers": 22}
+        sizes |= {"num_key_value_heads": 4, "max_position_embeddings": 2048}
     elif preset != "video_llama_7b":
         raise InputError(f"there is no preset {preset!r}: choose one of {', '.join(PRESETS)}")
     return LlamaConfig(**sizes)  # the other sizes are by default those of 7B
@@ -147,12 +158,29 @@ class NoWords:
         return ""
 
 
+class FromCache(VideoLlama):
+    """A model without eyes: what they saw was written down once, and is read where frames would be encoded."""
+
+    def encode_frames(self, frames: Tensor) -> Tensor:
+        """Frames [B, T, 3, H, W], of which only B and T count -> frame tokens [B, T, K, width], fp16 as on disk."""
+        one = self.config.image_qformer
+        return frames.new_zeros(*frames.shape[:2], one.num_queries, one.width, dtype=torch.float16)
+
+    def encode_frames_as_segments(self, frames: Tensor) -> Tensor:
+        """Frames [B, M, 3, H, W], of which only B and M count -> ImageBind vectors [B, M, E], fp16."""
+        return frames.new_zeros(*frames.shape[:2], self.config.imagebind.embed_dim, dtype=torch.float16)
+
+
 def empty_model(load: Workload) -> VideoLlama:
     """The parts that the workload runs, on the meta device."""
     with torch.device("meta"):
         llm = LlamaForCausalLM(llm_config(load.preset))
     llm.generation_config.eos_token_id = None  # random weights must not end an answer whose time is taken
-    return VideoLlama(load.config, llm, NoWords(), **empty_parts(load.config, load.parts))  # type: ignore[arg-type]
+    parts: dict[str, Any] = empty_parts(load.config, load.parts)
+    if load.cached:
+        parts = {name: part for name, part in parts.items() if name.endswith("_branch")}
+    tokenizer: Any = NoWords()
+    return (FromCache if load.cached else VideoLlama)(load.config, llm, tokenizer, **parts)
 
 
 def fill(model: VideoLlama, load: Workload, device: str | torch.device) -> None:

@@ -212,8 +212,7 @@ class VideoLlama(nn.Module):
         """Load the files that the authors of Video-LLaMA published (official_files.py), and print what was used.
 
         folder: where they are, or a name on the hub. llm: the language model's folder or name, if it is not in there.
-        options: conversation="vicuna" or "llama2", a file of another place as vit=, blip2=, imagebind=,
-        vision_branch= or audio_branch= (path or URL), ignore=(weight names), config= for other sizes. device: the
+        options: those of `read_weights`; with another language model branches="new", which you then train. device: the
         best at hand. The rest, and what is raised, is as in `from_pretrained`.
         """
         device = torch.device(device or best_device())
@@ -221,8 +220,9 @@ class VideoLlama(nn.Module):
         weights = read_weights(folder, llm, parts, **options)
         print(weights.summary())
         with enough_memory(f"loading {folder}"):
-            loaded: dict[str, Any] = fill(weights, parts, dtype, device)
-            return cls(weights.config, *load_llm(weights.llm, dtype, device, quantization, legacy=True), **loaded)
+            language = load_llm(weights.llm, dtype, device, quantization, legacy=weights.config.original_quirks)
+            loaded: dict[str, Any] = fill(weights, parts, dtype, device, language[0])
+            return cls(weights.config, *language, **loaded)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the model as a folder in half precision. A part that is None is not written."""

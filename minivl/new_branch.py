@@ -6,12 +6,14 @@ of its training on finding the right scales.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
 from minivl.branches import AudioLanguageBranch, VisionLanguageBranch
+from minivl.config import VideoLlamaConfig
 from minivl.errors import InputError
-from minivl.model import VideoLlama
 from minivl.qformer import QFormer
 
 BRANCHES = ("vision", "audio")
@@ -28,21 +30,29 @@ def start_large(qformer: QFormer) -> None:
             nn.init.xavier_uniform_(layer.weight)
 
 
-def new_branch(model: VideoLlama, branch: str, seed: int) -> VisionLanguageBranch | AudioLanguageBranch:
-    """A branch with fresh weights, in the place of the model's own.
+def new_branch(model: Any, branch: str, seed: int) -> VisionLanguageBranch | AudioLanguageBranch:
+    """A branch with fresh weights, in the place of the VideoLlama's own."""
+    words = float(model.llm.get_input_embeddings().weight.std())
+    made = fresh_branch(model.config, branch, words, seed)
+    setattr(model, f"{branch}_branch", made)
+    return made
+
+
+def fresh_branch(
+    config: VideoLlamaConfig, branch: str, words: float, seed: int
+) -> VisionLanguageBranch | AudioLanguageBranch:
+    """A branch with fresh weights, for a language model whose word embeddings are of size `words`.
 
     Positions start as large as half of what they are added to, and soft prompts as large as word embeddings: with
     the usual 0.02 a branch of this size spends most of its training on finding these scales.
     """
     torch.manual_seed(seed)
-    config, width = model.config, model.config.llm_width
-    words = float(model.llm.get_input_embeddings().weight.std())
     made: VisionLanguageBranch | AudioLanguageBranch
     if branch == "vision":
-        made = model.vision_branch = VisionLanguageBranch(config.vision_branch, width)
+        made = VisionLanguageBranch(config.vision_branch, config.llm_width)
         entering = 1.0  # the image Q-Former ends in a LayerNorm
     elif branch == "audio":
-        made = model.audio_branch = AudioLanguageBranch(config.audio_branch, width)
+        made = AudioLanguageBranch(config.audio_branch, config.llm_width)
         entering = config.imagebind.embed_dim**-0.5  # a unit vector
     else:
         raise InputError(f"there is no branch {branch!r}: choose one of {', '.join(BRANCHES)}")

@@ -14,19 +14,23 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from minivl.checkpoints import empty_parts, placed
-from minivl.config import VideoLlamaConfig, video_llama_7b
+from minivl.config import VideoLlamaConfig, video_llama_1b, video_llama_7b
 from minivl.errors import InputError, WeightsError
 from minivl.language_model import llm_width
+from minivl.new_branch import fresh_branch
 from minivl.official_files import KINDS, PREFIX, WHAT, find_llm, find_official, read_official
 from minivl.official_keys import convert_official, unused_because
 from minivl.vit import resize_positions
 
+BRANCHES = ("official", "new")
 FILES = {"vision": ("vit", "blip2", "vision_branch"), "audio": ("imagebind", "audio_branch")}
+NEW = ("vision_branch", "audio_branch")  # what a reader may train anew
 NOT_ASKED_FOR = "a part that was not asked for"
 VIT_POSITIONS = "image_encoder.vit.positions"
 PARTS_OF = {
@@ -45,6 +49,7 @@ class OfficialWeights:
     tensors: dict[str, Tensor] = field(default_factory=dict)  # ours -> tensor, memory-mapped
     source: dict[str, tuple[Path, str]] = field(default_factory=dict)  # ours -> (file, the original's name)
     left_out: dict[Path, Counter[str]] = field(default_factory=dict)  # file -> reason -> number of tensors
+    seed: int | None = None  # of new branches; None: the original's are loaded
 
     def summary(self) -> str:
         """One line per file, and one for each reason why some of its tensors were not used."""
@@ -53,6 +58,7 @@ class OfficialWeights:
             used = len({name for origin, name in self.source.values() if origin == file})
             lines.append(f"{file.name}: {used} tensors used")
             lines += [f"    {count} not: {reason}" for reason, count in self.left_out[file].items()]
+        lines += [] if self.seed is None else [f"branches: new, seed {self.seed}; train them before you ask"]
         return "\n".join(lines)
 
 
@@ -63,23 +69,38 @@ def read_weights(
     conversation: str | None = None,
     config: VideoLlamaConfig | None = None,
     ignore: tuple[str, ...] = (),
+    branches: str = "official",
+    seed: int = 0,
     **files: str | Path,
 ) -> OfficialWeights:
     """Find, read, rename and check what `parts` need; nothing is copied yet. The arguments are `from_official`'s.
 
+    conversation: the prompt format, "vicuna", "llama2" or "zephyr"; guessed from the files' names. config: other sizes.
+    ignore: beginnings of weight names to leave out. files: one of another place as vit=, blip2=, imagebind=,
+    vision_branch= or audio_branch=, path or URL. branches: "new" reads none from files; `fill` draws them from `seed`.
+
     Raises WeightsError that names the file and the weight, InputError for an unknown argument.
     """
+    if branches not in BRANCHES:
+        raise InputError(f"there is no branches={branches!r}: choose one of {', '.join(BRANCHES)}")
     if unknown := files.keys() - KINDS.keys():
         raise InputError(f"there is no argument {', '.join(sorted(unknown))}: files are given as {', '.join(KINDS)}")
     folder = _local(folder)
     llm = llm or find_llm(folder)
     kinds = [kind for part in ("vision", "audio") if part in parts for kind in FILES[part]]
     kinds += [kind for kind in FILES["audio"] if "image_trunk" in parts and kind not in kinds]
+    if branches == "new":
+        kinds = [kind for kind in kinds if not kind.endswith("_branch")]
+        if unused := sorted(kind for kind in files if kind.endswith("_branch")):
+            raise InputError(f"branches='new' reads no file of a branch: leave out {', '.join(unused)}")
     found = find_official(folder, tuple(kinds), {kind: _file(file, folder) for kind, file in files.items()})
     style = conversation or (config.conversation if config else guess_style(llm, found))
-    config = config or replace(video_llama_7b(), llm_width=llm_width(llm))
-    weights = OfficialWeights(found, llm, replace(config, conversation=style))
+    usual = video_llama_1b if branches == "new" else video_llama_7b
+    config = config or replace(usual(), llm_width=llm_width(llm))
+    weights = OfficialWeights(found, llm, replace(config, conversation=style), seed=seed if branches == "new" else None)
     wanted = expected_shapes(weights.config, parts)
+    if branches == "new":
+        wanted = {name: shape for name, shape in wanted.items() if not name.startswith(NEW)}
     for kind in kinds:  # as in the original, a later file wins: the branch's file holds the trained log_logit_scale
         _add(weights, kind, wanted, ignore)
     for name, shape in wanted.items():
@@ -116,11 +137,18 @@ def _file(path_or_url: str | Path, folder: Path) -> Path:
 
 
 def fill(
-    weights: OfficialWeights, parts: tuple[str, ...], dtype: torch.dtype, device: torch.device
+    weights: OfficialWeights, parts: tuple[str, ...], dtype: torch.dtype, device: torch.device, llm: Any = None
 ) -> dict[str, nn.Module]:
-    """The parts by their VideoLlama attribute, with the original's weights; one tensor at a time goes to the device."""
+    """The parts by their VideoLlama attribute, with the original's weights; one tensor at a time goes to the device.
+
+    New branches are fp32, as they are trained; llm: the language model, whose words they take their first size from.
+    """
     built = empty_parts(weights.config, parts)
     for name, module in built.items():
+        if weights.seed is not None and name in NEW:
+            branch, words = name.removesuffix("_branch"), float(llm.get_input_embeddings().weight.detach().std())
+            built[name] = fresh_branch(weights.config, branch, words, weights.seed).to(device)
+            continue
         keys = {key: f"{name}.{key}" for key in module.state_dict()}
         module.load_state_dict(
             {k: placed(weights.tensors[ours], dtype, device) for k, ours in keys.items()}, assign=True
@@ -146,7 +174,12 @@ def guess_style(llm: str | Path, files: dict[str, Path]) -> str:
         return "vicuna"
     if "llama-2" in names or "llama_2" in names or "llama2" in names:
         return "llama2"
-    raise WeightsError(f"{llm} may be a Vicuna or a LLaMA-2-chat: say which with conversation='vicuna' or 'llama2'.")
+    if "tinyllama" in names or "zephyr" in names:
+        return "zephyr"
+    raise WeightsError(
+        f"{llm} may be a Vicuna or a LLaMA-2-chat: say which format it takes with conversation='vicuna', 'llama2' or "
+        "'zephyr'."
+    )
 
 
 def _add(found: OfficialWeights, kind: str, wanted: dict[str, torch.Size], ignore: tuple[str, ...]) -> None:

@@ -152,7 +152,7 @@ def caption_prompt(style: Style, line: str) -> str:
     """One of CAPTION_PROMPTS (or another request with a placeholder) as the prompt of `caption_example`."""
     if style.name in CAPTION_TEMPLATES:
         return CAPTION_TEMPLATES[style.name].format(line)
-    return style.opening.format(system=TRAINING_SYSTEM, text=line)
+    return style.opening.format(system="", text=line)
 
 
 def _vicuna(turns: Sequence[tuple[str, str]]) -> Iterator[tuple[str, bool]]:
@@ -171,7 +171,7 @@ def _as_in_chats(style: Style, turns: Sequence[tuple[str, str]]) -> Iterator[tup
     before, stop, after = style.answer.partition(style.stop)
     for number, (question, answer) in enumerate(turns):
         if number == 0:
-            yield style.opening.format(system=TRAINING_SYSTEM, text=question), False
+            yield style.opening.format(system=TRAINING_SYSTEM if style is LLAMA2 else "", text=question), False
         else:  # the stop text is in the answer's format ("a </s><s>") or begins the next question ("###Human:")
             asked = style.question if stop else style.question.removeprefix(style.stop)
             yield after + asked.format(text=question), False

@@ -70,6 +70,13 @@ def test_training_the_audio_branch_holds_no_eyes_but_imagebinds() -> None:
     }
 
 
+@pytest.mark.parametrize("branch", ["vision", "audio"])
+def test_training_from_cached_features_holds_no_eyes(branch: str) -> None:
+    live, cached = plan("tiny", mode="train", branch=branch), plan("tiny", mode="train", branch=branch, cached=True)
+    assert set(parameters(cached)) == {f"{branch} branch", "language model"} < set(parameters(live))
+    assert cached.total < live.total
+
+
 def test_the_13b_model_is_larger_where_the_language_model_is_concerned() -> None:
     large = plan("video_llama_13b")
     assert large.total > plan().total + 12e9
@@ -160,6 +167,7 @@ def test_the_table_as_json() -> None:
         ({"tokens": 40}, "tokens is 40"),  # the soft prompts alone
         ({"tokens": 5000}, "4,096"),
         ({"checkpointing": True}, "training only"),
+        ({"cached": True}, "training only"),
     ],
 )
 def test_wrong_arguments_are_one_sentence(wrong: dict[str, Any], says: str) -> None:
@@ -279,6 +287,8 @@ def pretend_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         {"mode": "train", "batch": 2, "tokens": 200},
         {"mode": "train", "branch": "audio", "checkpointing": True},
         {"mode": "train", "dtype": "8bit", "tokens": 200},
+        {"mode": "train", "batch": 4, "tokens": 200, "cached": True},
+        {"mode": "train", "branch": "audio", "cached": True},
     ],
     ids=str,
 )

@@ -18,7 +18,7 @@ ORDER = (
     "torchaudio_shim", "errors", "config", "atomic", "hardware", "media", "mel", "video", "headtail", "random_crop",
     "audio", "data", "transformer", "vit", "qformer", "positions", "imagebind", "image_encoder", "branches",
     "soft_prompt", "conversation", "supervision", "generation", "checkpoints", "language_model", "resumable_download",
-    "download", "official_files", "official_keys", "official", "model", "new_branch", "convert", "memory_workload",
+    "download", "official_files", "official_keys", "new_branch", "official", "model", "convert", "memory_workload",
     "memory_peak", "memory", "memory_measure", "chat", "video_qa", "predictions", "confidence", "video_qa_score", "trace",
     "curves", "toyworld", "training_loop", "schedule", "recipes", "training_flops", "training_plan", "run_state",
     "stop_signal", "training", "data.decode", "data.frozen", "data.content", "data.shards", "data.cache", "data.reading",

@@ -30,7 +30,7 @@ def memory(options: argparse.Namespace) -> None:
     from minivl.atomic import write_text
     from minivl.memory import plan_memory
 
-    named = ("preset", "dtype", "mode", "branch", "batch", "frames", "tokens", "checkpointing")
+    named = ("preset", "dtype", "mode", "branch", "batch", "frames", "tokens", "checkpointing", "cached")
     wanted = {name: getattr(options, name) for name in named if getattr(options, name) is not None}
     if options.measure:
         from minivl.memory_measure import measure
