@@ -9,6 +9,9 @@ batches, so that two soft prompts in one chat do not disturb each other:
 
 The audio branch never hears a sound in training: image vectors stand for the sound that the pictured thing would make,
 also when another clip's pictures are asked about beside them ("does the sound match the picture?").
+
+The paper does less: each branch is trained alone in its chat, and the audio branch, whose data are pictures, with the
+words that are used of pictures. `shares` and `picture_worded` teach that, to measure what the rest adds.
 """
 
 from __future__ import annotations
@@ -61,11 +64,18 @@ class Teacher:
 
     def __init__(
         self, model: VideoLlama, features: Features, branch: str, stage: int, seed: int = 0,
-        batch_size: int = 32, count: int = 4, from_sound: bool = False, mixed: bool = True,
+        batch_size: int = 32, count: int = 4, from_sound: bool = False, picture_worded: bool = False,
+        shares: tuple[float, float, float] | None = None,
     ) -> None:  # fmt: skip
-        """`count` questions a chat in stage 2; `from_sound=True` trains the audio branch on sound, to compare."""
+        """`count` questions a chat in stage 2, and three variants to compare with:
+
+        from_sound: train the audio branch on sound. picture_worded: ask the audio branch about its image vectors as
+        about pictures ("what do you see"), with nothing in the other place. shares: how often the other place is
+        empty, holds a text, or the vision branch's soft prompt (audio branch only); by default SHARES[branch].
+        """
         self.features, self.branch, self.stage, self.from_sound = features, branch, stage, from_sound
-        self.batch_size, self.count, self.mixed = batch_size, count, mixed
+        self.batch_size, self.count, self.picture_worded = batch_size, count, picture_worded
+        self.shares = (1.0, 0.0, 0.0) if picture_worded else shares or SHARES[branch]
         self.seed = seed
         self.rng = np.random.default_rng()
         self.writer, self.pad_id = DialogueWriter(model.tokenizer), model.pad_id
@@ -80,8 +90,8 @@ class Teacher:
         """The batch of a step, or one of its `parts` parts. It depends on nothing but the arguments and the seed."""
         self.rng = np.random.default_rng((self.seed, self.stage, self.branch == "audio", 8, step))
         other = "nothing"
-        if self.stage == 2 and self.mixed:
-            other = str(self.rng.choice(["nothing", "text", "soft prompt"], p=SHARES[self.branch]))
+        if self.stage == 2:
+            other = str(self.rng.choice(["nothing", "text", "soft prompt"], p=self.shares))
         whole = self._vision_batch(other) if self.branch == "vision" else self._audio_batch(other)
         return whole if parts == 1 else whole.part(part, parts)
 
@@ -115,7 +125,7 @@ class Teacher:
             heard = seen = self.rng.choice(everything, self.batch_size, replace=False)
         chats = []
         for hear, see in zip(heard, seen, strict=True):
-            scene = self.features.scenes[see]
+            scene = self.features.scenes[hear if self.picture_worded else see]
             sounds = scene.sounds if self.from_sound else sound_of_picture(self.features.scenes[hear])
             scene = replace(scene, sounds=sounds)
             picture = None
@@ -140,8 +150,11 @@ class Teacher:
 
     def _asked(self, scene: Scene, sight: bool, hearing: bool, still: bool) -> list[Question]:
         if self.stage == 1:
-            caption = ask(scene, "describe" if self.branch == "vision" else "hear_describe", self.rng)
+            of_picture = self.branch == "vision" or self.picture_worded
+            caption = ask(scene, "describe" if of_picture else "hear_describe", self.rng)
             return [caption] if caption else []
+        if self.picture_worded:  # and nothing that teaches the branch to say "i can not hear"
+            return questions(scene, self.rng, self.count, hearing=False, weights=STAGE2)
         asked = questions(scene, self.rng, self.count, sight, hearing, still=still, weights=STAGE2)
         if sight != hearing and self.rng.random() < 0.15:
             asked.insert(int(self.rng.integers(len(asked) + 1)), blind_question(self.rng, hearing=sight))
