@@ -11,8 +11,8 @@ from minivl.commands import learning, measuring, published, watching
 from minivl.config import PRESETS
 from minivl.data.detect import LAYOUTS
 from minivl.errors import MinivlError
-from minivl.official_files import WHAT
-from minivl.training_plan import GPUS
+from minivl.planning.training_plan import GPUS
+from minivl.published.files import WHAT
 
 WRONG_INPUT = 2  # exit code
 

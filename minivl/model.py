@@ -31,7 +31,7 @@ from minivl.hardware import Device, best_device, best_dtype, enough_memory
 from minivl.image_encoder import ImageEncoder
 from minivl.imagebind import ImageBind
 from minivl.language_model import load_llm, save_llm
-from minivl.official import fill, read_weights
+from minivl.published.weights import fill, read_weights
 from minivl.soft_prompt import AUDIO_SLOT, IGNORE, VIDEO_SLOT, pad_left, splice
 from minivl.video import normalise
 
@@ -209,7 +209,7 @@ class VideoLlama(nn.Module):
         device: Device = None, dtype: torch.dtype | None = None, parts: tuple[str, ...] = ("vision", "audio"),
         **options: Any,
     ) -> VideoLlama:  # fmt: skip
-        """Load the files that the authors of Video-LLaMA published (official_files.py), and print what was used.
+        """Load the files that the authors of Video-LLaMA published (published/files.py), and print what was used.
 
         folder: where they are, or a name on the hub. llm: the language model's folder or name, if it is not in there.
         options: those of `read_weights`; with another language model branches="new", which you then train. device: the

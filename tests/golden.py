@@ -7,7 +7,7 @@ from pathlib import Path
 from safetensors.torch import load_file
 from torch import Tensor
 
-from minivl.official_keys import convert_official
+from minivl.published.keys import convert_official
 
 GOLDENS = Path(__file__).parent / "goldens"
 

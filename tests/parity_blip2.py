@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import minivl  # noqa: F401  its torchaudio shim must run before transformers is imported
 from minivl.config import QFormerConfig, ViTConfig
-from minivl.official_keys import convert_official
+from minivl.published.keys import convert_official
 from minivl.qformer import QFormer
 from minivl.vit import ViT
 

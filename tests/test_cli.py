@@ -200,8 +200,8 @@ def test_memory_prints_a_table_and_writes_it(tmp_path: Path, capsys: pytest.Capt
 
 def test_download_and_convert_pass_their_options_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     calls: list[object] = []
-    monkeypatch.setattr("minivl.download.download_official", lambda *given: calls.append(given) or given[1])
-    monkeypatch.setattr("minivl.convert.convert", lambda *given, **named: calls.append((*given, named)) or "")
+    monkeypatch.setattr("minivl.published.download.download_official", lambda *given: calls.append(given) or given[1])
+    monkeypatch.setattr("minivl.published.convert.convert", lambda *given, **named: calls.append((*given, named)) or "")
     assert cli.main(["download", "13b", "--to", "x", "--files", "VL_*.pth"]) == 0
     assert cli.main(["convert", "x", "y", "--conversation", "vicuna", "--vision-branch", "v2.pth"]) == 0
     named = {"llm": None, "conversation": "vicuna", "vision_branch": "v2.pth"}

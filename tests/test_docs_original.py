@@ -16,9 +16,9 @@ ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "original.md").read_text(encoding="utf-8")
 COMPONENTS = (
     "video", "audio", "mel", "transformer", "vit", "qformer", "positions", "imagebind", "image_encoder", "branches",
-    "soft_prompt", "conversation", "generation", "chat", "official_keys", "model",
+    "soft_prompt", "conversation", "generation", "chat", "published/keys", "model",
 )  # fmt: skip
-OURS = sorted(set(re.findall(r"`(\w+\.py):([\w.]+)`", PAGE)))
+OURS = sorted(set(re.findall(r"`([\w/]+\.py):([\w.]+)`", PAGE)))
 TESTS = sorted(set(re.findall(r"`(test_\w+\.py)::(\w+)`", PAGE)))
 
 

@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from minivl.download import download_file, download_official
 from minivl.errors import InputError, WeightsError
+from minivl.published.download import download_file, download_official
 
 WEIGHTS = bytes(range(256)) * 4  # a small large file
 REPOSITORY = {
@@ -136,8 +136,8 @@ def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
     monkeypatch.setattr(
         "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", web.here + "/{repo_id}/resolve/{revision}/{filename}"
     )
-    monkeypatch.setattr("minivl.download.EVA_VIT_URL", web.url("eva_vit_g.pth"))
-    monkeypatch.setattr("minivl.download.BLIP2_URL", web.url("blip2_pretrained_flant5xxl.pth"))
+    monkeypatch.setattr("minivl.published.download.EVA_VIT_URL", web.url("eva_vit_g.pth"))
+    monkeypatch.setattr("minivl.published.download.BLIP2_URL", web.url("blip2_pretrained_flant5xxl.pth"))
     yield web
     server.shutdown()
     server.server_close()
@@ -253,7 +253,7 @@ def test_what_a_server_may_answer(web: Web, file: Path, status: int, headers: di
 
 
 def test_a_silent_server(web: Web, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("minivl.resumable_download.TIMEOUT", 0.1)
+    monkeypatch.setattr("minivl.published.resumable_download.TIMEOUT", 0.1)
     web.slow = 0.5
     message = sentence(lambda: download_file(web.url("eva_vit_g.pth"), file))
     assert "timed out" in message and "it goes on where it stopped" in message
@@ -318,7 +318,7 @@ def test_all_that_we_read_comes_into_one_folder_once(web: Web, tmp_path: Path) -
 
 
 def test_sizes_have_names(web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("minivl.download.REPOSITORIES", {"7b": "a-group/a-model"})
+    monkeypatch.setattr("minivl.published.download.REPOSITORIES", {"7b": "a-group/a-model"})
     download_official("7b", tmp_path, ("README.md",))
     assert set(found(tmp_path)) == {"README.md"}
 

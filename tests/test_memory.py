@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import nn
 
-from minivl import memory_measure
 from minivl.errors import DeviceMemoryError, InputError
-from minivl.memory import CONTEXT, MemoryPlan, Row, llm_config, plan_memory, quantised_bytes
-from minivl.memory_measure import chat_speed, measure, quantised, random_model, training_speed
-from minivl.memory_peak import PeakBytes, chat_peaks, training_peak
-from minivl.memory_workload import workload
+from minivl.planning import measured as memory_measure
+from minivl.planning.measured import chat_speed, measure, quantised, random_model, training_speed
+from minivl.planning.memory import CONTEXT, MemoryPlan, Row, llm_config, plan_memory, quantised_bytes
+from minivl.planning.peak_memory import PeakBytes, chat_peaks, training_peak
+from minivl.planning.workload import workload
 
 plan = cache(plan_memory)
 

@@ -16,11 +16,11 @@ from transformers import logging as transformers_logging
 
 from minivl import Chat, VideoLlama, WeightsError
 from minivl.cli import main
-from minivl.convert import convert
 from minivl.errors import InputError
 from minivl.language_model import load_tokenizer
-from minivl.official import read_weights
-from minivl.official_keys import convert_official
+from minivl.published.convert import convert
+from minivl.published.keys import convert_official
+from minivl.published.weights import read_weights
 from minivl.vit import resize_positions
 
 CLIP = Path(__file__).parent.parent / "data_samples" / "bell.mp4"
@@ -132,7 +132,7 @@ def test_a_vicuna_folder_and_a_safetensors_llm(tmp_path: Path) -> None:
 
 
 def test_the_format_is_guessed_from_names(folder: Path, tmp_path: Path) -> None:
-    from minivl.official import guess_style
+    from minivl.published.weights import guess_style
 
     files = {"vision_branch": Path("VL_LLaMA_2_7B_Finetuned.pth")}
     assert guess_style("llama-2-7b-chat-hf", files) == guess_style("x/llm", files) == "llama2"
@@ -242,7 +242,7 @@ def test_a_name_on_the_hub_is_downloaded_once(folder: Path, tmp_path: Path, monk
         return Path(shutil.copytree(folder, to, dirs_exist_ok=True))
 
     monkeypatch.setenv("HF_HOME", str(tmp_path))
-    monkeypatch.setattr("minivl.download.download_official", download)
+    monkeypatch.setattr("minivl.published.download.download_official", download)
     name = "DAMO-NLP-SG/Video-LLaMA-2-7B-Finetuned"
     for _ in range(2):
         weights = read_weights(name, config=TINY)
@@ -255,5 +255,5 @@ def test_a_file_by_url_is_downloaded_into_the_folder(
     mine = Path(shutil.copytree(folder, tmp_path / "mine"))
     elsewhere = Path((mine / "eva_vit_g.pth").rename(tmp_path / "vit.pth"))
     url = "https://example.org/models/eva.pth"
-    monkeypatch.setattr("minivl.download.download_file", lambda given, to: shutil.copy(elsewhere, to) and to)
+    monkeypatch.setattr("minivl.published.download.download_file", lambda given, to: shutil.copy(elsewhere, to) and to)
     assert load(mine, vit=url).can_see and (mine / "eva.pth").is_file()

@@ -13,7 +13,7 @@ import torch
 from official_layout import TINY, write_folder
 
 from minivl import VideoLlama, WeightsError
-from minivl.official_files import read_official
+from minivl.published.files import read_official
 
 VIT, VL, BIND = "eva_vit_g.pth", "VL_LLaMA_2_7B_Finetuned.pth", "imagebind_huge.pth"
 

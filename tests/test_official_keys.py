@@ -15,8 +15,8 @@ from minivl.config import VideoLlamaConfig, video_llama_7b, video_llama_13b
 from minivl.errors import WeightsError
 from minivl.image_encoder import ImageEncoder
 from minivl.imagebind import ImageBind
-from minivl.official import expected_shapes
-from minivl.official_keys import UNUSED, convert_official, rename, unused_because
+from minivl.published.keys import UNUSED, convert_official, rename, unused_because
+from minivl.published.weights import expected_shapes
 
 
 def official_shapes(section: str) -> dict[str, list[int]]:

@@ -15,15 +15,16 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # Data flows down this list: a file imports only from above it. Folders stand for all files in them.
 ORDER = (
-    "torchaudio_shim", "errors", "config", "atomic", "hardware", "media", "mel", "video", "headtail", "random_crop",
-    "audio", "data", "transformer", "vit", "qformer", "positions", "imagebind", "image_encoder", "branches",
-    "soft_prompt", "conversation", "supervision", "generation", "checkpoints", "language_model", "resumable_download",
-    "download", "official_files", "official_keys", "new_branch", "official", "model", "convert", "memory_workload",
-    "memory_peak", "memory", "memory_measure", "chat", "video_qa", "predictions", "confidence", "video_qa_score", "trace",
-    "curves", "toyworld", "training_loop", "schedule", "recipes", "training_flops", "training_plan", "run_state",
-    "stop_signal", "training", "data.decode", "data.frozen", "data.content", "data.shards", "data.cache", "data.reading",
-    "data.wording", "data.batches", "file_training", "plots", "evaluation", "stages", "claims", "pretraining", "demo",
-    "commands", "cli", "__main__",
+    "torchaudio_shim", "errors", "config", "atomic", "hardware", "media", "mel", "video", "headtail",
+    "random_crop", "audio", "data", "transformer", "vit", "qformer", "positions", "imagebind", "image_encoder",
+    "branches", "soft_prompt", "conversation", "supervision", "generation", "checkpoints", "language_model",
+    "published.resumable_download", "published.download", "published.files", "published.keys", "new_branch",
+    "published.weights", "model", "published.convert", "planning.workload", "planning.peak_memory",
+    "planning.memory", "planning.measured", "chat", "video_qa", "predictions", "confidence", "video_qa_score",
+    "trace", "curves", "toyworld", "training_loop", "schedule", "recipes", "planning.flops",
+    "planning.training_plan", "run_state", "stop_signal", "training", "data.decode", "data.frozen", "data.content",
+    "data.shards", "data.cache", "data.reading", "data.wording", "data.batches", "file_training", "plots",
+    "evaluation", "stages", "claims", "pretraining", "demo", "commands", "cli", "__main__",
 )  # fmt: skip
 KNOW_THE_TOY_WORLD = (
     "toyworld", "stages", "claims", "pretraining", "evaluation", "demo", "commands", "cli", "__main__"

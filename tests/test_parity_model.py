@@ -33,7 +33,7 @@ from minivl.conversation import STYLES, Conversation, upload_message, upload_slo
 from minivl.image_encoder import ImageEncoder
 from minivl.imagebind import ImageBind
 from minivl.model import VideoLlama
-from minivl.official_keys import convert_official
+from minivl.published.keys import convert_official
 from minivl.soft_prompt import AUDIO_SLOT, IGNORE, VIDEO_SLOT, pad, tokenize
 
 GOLDENS = Path(__file__).parent / "goldens"

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from minivl.cli import build_parser
-from minivl.memory import plan_memory
+from minivl.planning.memory import plan_memory
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

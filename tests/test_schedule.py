@@ -13,7 +13,7 @@ from torch import nn
 
 from minivl.branches import AudioLanguageBranch, VisionLanguageBranch
 from minivl.config import PRESETS
-from minivl.official_keys import convert_official
+from minivl.published.keys import convert_official
 from minivl.recipes import PAPER
 from minivl.schedule import original_schedule
 from minivl.training import adamw

@@ -11,10 +11,10 @@ from transformers import LlamaConfig
 
 from minivl.config import ImageTrunkConfig, QFormerConfig, ViTConfig, video_llama_7b
 from minivl.errors import InputError
-from minivl.memory_workload import llm_config, workload
+from minivl.planning.flops import count_work
+from minivl.planning.training_plan import FRAMES, GPUS, UTILISATION, TrainingPlan, plan_training
+from minivl.planning.workload import llm_config, workload
 from minivl.recipes import Recipe, toy_recipe
-from minivl.training_flops import count_work
-from minivl.training_plan import FRAMES, GPUS, UTILISATION, TrainingPlan, plan_training
 
 RUNS = [("vision", 1), ("vision", 2), ("audio", 1), ("audio", 2)]
 SEVEN = video_llama_7b()

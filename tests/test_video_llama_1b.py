@@ -23,11 +23,11 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 from minivl import Chat, VideoLlama, load_video
 from minivl.config import video_llama_1b, video_llama_7b
 from minivl.conversation import STYLES
-from minivl.convert import convert
 from minivl.errors import InputError, WeightsError
-from minivl.memory import MemoryPlan, llm_config, plan_memory
 from minivl.new_branch import new_branch
-from minivl.official import guess_style
+from minivl.planning.memory import MemoryPlan, llm_config, plan_memory
+from minivl.published.convert import convert
+from minivl.published.weights import guess_style
 from minivl.recipes import Recipe
 from minivl.soft_prompt import AUDIO_SLOT, IGNORE, VIDEO_SLOT, pad
 from minivl.supervision import caption_example, conversation_example, first_question

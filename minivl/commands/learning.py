@@ -43,7 +43,7 @@ def pretrain(options: argparse.Namespace) -> None:
 def plan(options: argparse.Namespace) -> None:
     """Print what a training run would cost."""
     from minivl.atomic import write_text
-    from minivl.training_plan import plan_training
+    from minivl.planning.training_plan import plan_training
 
     made = plan_training(
         options.branch, options.stage, options.preset, options.gpu, options.gpus, options.cached,

@@ -1,6 +1,6 @@
 """The original's weights in our modules: every tensor of every file is accounted for, or nothing is loaded.
 
-    official files ─► names and shapes of ours (official_keys.py) ─► checked against the modules ─► device, dtype
+    official files ─► names and shapes of ours (published/keys.py) ─► checked against the modules ─► device, dtype
 
 The original loads all of them with `strict=False` and ignores the result (`from_config` of `video_llama.py`), so a
 file of another model, or a wrong prefix, goes unnoticed and the model talks nonsense. Here a tensor is used, or left
@@ -24,8 +24,8 @@ from minivl.config import VideoLlamaConfig, video_llama_1b, video_llama_7b
 from minivl.errors import InputError, WeightsError
 from minivl.language_model import llm_width
 from minivl.new_branch import fresh_branch
-from minivl.official_files import KINDS, PREFIX, WHAT, find_llm, find_official, read_official
-from minivl.official_keys import convert_official, unused_because
+from minivl.published.files import KINDS, PREFIX, WHAT, find_llm, find_official, read_official
+from minivl.published.keys import convert_official, unused_because
 from minivl.vit import resize_positions
 
 BRANCHES = ("official", "new")
@@ -119,7 +119,7 @@ def _local(folder: str | Path) -> Path:
     cached = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface")) / "minivl" / str(folder)
     complete = cached / "complete"
     if not complete.is_file():
-        from minivl.download import download_official  # slow to import, rarely needed
+        from minivl.published.download import download_official  # slow to import, rarely needed
 
         download_official(str(folder), cached)
         complete.touch()
@@ -131,7 +131,7 @@ def _file(path_or_url: str | Path, folder: Path) -> Path:
     url = str(path_or_url)
     if not url.startswith(("http://", "https://")):
         return Path(url)
-    from minivl.download import download_file
+    from minivl.published.download import download_file
 
     return download_file(url, folder / url.rsplit("/", 1)[-1])
 

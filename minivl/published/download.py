@@ -20,7 +20,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from minivl.errors import InputError, WeightsError
-from minivl.resumable_download import (
+from minivl.published.resumable_download import (
     AGAIN,
     TIMEOUT,
     download_file,

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from minivl.errors import DeviceMemoryError, InputError
 from minivl.language_model import bits
-from minivl.memory import CONTEXT, MemoryPlan, plan_memory
-from minivl.memory_peak import padded_mask
-from minivl.memory_workload import ANSWER, STD, Workload, empty_model, fill, quantised_layers, start_training
 from minivl.model import VideoLlama
+from minivl.planning.memory import CONTEXT, MemoryPlan, plan_memory
+from minivl.planning.peak_memory import padded_mask
+from minivl.planning.workload import ANSWER, STD, Workload, empty_model, fill, quantised_layers, start_training
 from minivl.soft_prompt import AUDIO_SLOT, IGNORE, VIDEO_SLOT
 
 STEPS = 3  # of training; the first one also loads kernels and makes AdamW's moments, and its time does not count

@@ -21,8 +21,8 @@ from tqdm.auto import tqdm
 from minivl import atomic
 from minivl.checkpoints import PARTS, save_config
 from minivl.errors import InputError, WeightsError
-from minivl.official import read_weights
-from minivl.official_files import read_official
+from minivl.published.files import read_official
+from minivl.published.weights import read_weights
 
 FILES = ("image_encoder", "imagebind", "vision_branch", "audio_branch")
 ROTARY = ".rotary_emb.inv_freq"  # a buffer of older versions of transformers, computed by the newer ones

@@ -2,8 +2,8 @@
 
     sum = weights + KV cache + activations + (training: gradients, AdamW's two moments) + CUDA context
 
-Weights are counted on the meta device, activations on fake tensors (memory_peak.py): seconds for 7B, on any machine.
-memory_measure.py holds the table against a GPU. The original asks for about 40 GB at 7B, and its README says that
+Weights are counted on the meta device, activations on fake tensors (peak_memory.py): seconds for 7B, on any machine.
+planning/measured.py holds the table against a GPU. The original asks for about 40 GB at 7B, and its README says that
 sound does not run on a card of 24 GB: it loads all six of ImageBind's encoders. Here only what runs is there.
 """
 
@@ -16,8 +16,9 @@ from typing import Any
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from minivl.memory_peak import chat_peaks, training_peak
-from minivl.memory_workload import (
+from minivl.model import VideoLlama
+from minivl.planning.peak_memory import chat_peaks, training_peak
+from minivl.planning.workload import (
     BRANCHES,
     DTYPES,
     MODES,
@@ -29,7 +30,6 @@ from minivl.memory_workload import (
     quantised_layers,
     workload,
 )
-from minivl.model import VideoLlama
 
 __all__ = ["BRANCHES", "DTYPES", "MODES", "PRESETS", "MemoryPlan", "Row", "llm_config", "plan_memory"]
 

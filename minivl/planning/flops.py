@@ -24,9 +24,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from minivl.memory_peak import padded_mask
-from minivl.memory_workload import Workload, empty_model, fill, start_training
 from minivl.model import VideoLlama
+from minivl.planning.peak_memory import padded_mask
+from minivl.planning.workload import Workload, empty_model, fill, start_training
 
 
 @dataclass(frozen=True)

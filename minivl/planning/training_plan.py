@@ -2,7 +2,7 @@
 
     hours = FLOPs of a sample · samples / (GPUs · peak FLOP/s · UTILISATION) / 3600
 
-FLOPs and memory are counted, not guessed (training_flops.py, memory.py); the peak is the maker's, the utilisation an
+FLOPs and memory are counted, not guessed (planning/flops.py, memory.py); the peak is the maker's, the utilisation an
 assumption. The default is the paper's own run (section 2.2, and `train_configs` of the original): two stages for each
 of two branches, so four plans.
 """
@@ -14,10 +14,10 @@ from typing import Any
 
 from minivl.checkpoints import empty_parts
 from minivl.errors import InputError
-from minivl.memory import MemoryPlan, plan_memory
-from minivl.memory_workload import Workload, llm_config, workload
+from minivl.planning.flops import Work, count_work
+from minivl.planning.memory import MemoryPlan, plan_memory
+from minivl.planning.workload import Workload, llm_config, workload
 from minivl.recipes import PAPER, PAPER_DATA, PAPER_TOKENS, Recipe
-from minivl.training_flops import Work, count_work
 
 FRAMES = 8  # of a video; an image has one
 VIDEOS = ("webvid", "videochat")  # of the paper's data sets; the others are images
@@ -156,7 +156,7 @@ def plan_training(
         recipe: steps and batch size over all GPUs; by default the paper's of this branch and stage.
         tokens: L of a sample. Default: the longest that the original lets pass.
         videos: share of samples that are videos of 8 frames, the rest being images. Default: the paper's data sets'.
-        checkpointing, dtype: see `memory_workload.workload`. Default: not; "fp16" or "bf16", what the GPU is fast in.
+        checkpointing, dtype: see `workload.workload`. Default: not; "fp16" or "bf16", what the GPU is fast in.
 
     Raises InputError for an argument that is unknown or does not fit the preset.
     """

@@ -21,8 +21,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import DynamicCache
 
-from minivl.memory_workload import Workload, quantised_layers, start_training
 from minivl.model import VideoLlama
+from minivl.planning.workload import Workload, quantised_layers, start_training
 
 
 class PeakBytes(TorchDispatchMode):
