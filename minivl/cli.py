@@ -120,6 +120,7 @@ def _train(made: argparse.ArgumentParser) -> None:
     files.add_argument("--batch", type=int, help="chats a step, over all processes; default 32")
     files.add_argument("--learning-rate", type=float, help="the highest; default: the paper's")
     files.add_argument("--checkpointing", action="store_true", help="train slower in less memory")
+    files.add_argument("--tracker", help='also log the loss to "tensorboard", "trackio" or another of accelerate')
     files.add_argument("--save-every", type=int, default=250, metavar="STEPS")
     _quantization(files)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
+from accelerate.utils import parse_flag_from_env
 
 from minivl.atomic import write_text
 from minivl.curves import save_loss_curve
@@ -53,7 +54,7 @@ def run_stage(
         raise InputError(
             f"there is no stage {stage} of a branch {branch!r}: stages are 1 and 2, branches vision and audio"
         )
-    machine = PartialState()
+    machine = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
     if os.environ.get("ACCELERATE_USE_FSDP") == "true":
         raise InputError(
             "FSDP spreads a language model over GPUs that one cannot hold; the tiny one fits: use --multi_gpu alone"

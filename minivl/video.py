@@ -8,7 +8,7 @@ An image is a video of one frame. Frames are squashed to a square without croppi
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,12 +55,14 @@ def load_video(
     num_frames: int = 8,
     size: int | None = 64,
     fps: float = 2.0,
+    choose: Callable[[int, int], list[int]] | None = None,
 ) -> Clip:
     """Take `num_frames` frames (or all, of a shorter video) from a video, image, animation or uint8 array.
 
     source: a file that FFmpeg reads, an image (png, jpg, webp, bmp, gif, tiff: known by its content), or an
         array [T, 3, H, W] or [T, H, W, 3] uint8, which is taken to show `fps` frames a second.
     size: side of the square that every frame is resized to, in pixels; None keeps the frame's own size.
+    choose: (length, num_frames) -> increasing indices of a video's frames; by default sample_indices.
 
     Only the frames asked for are kept, at the size asked for, so an hour takes no more memory than a second.
     In mp4, mov, mkv and webm it takes hardly more time either; other formats are decoded from their start.
@@ -76,7 +78,7 @@ def load_video(
     if isinstance(source, Tensor | np.ndarray):
         return _from_array(torch.as_tensor(source), num_frames, size, fps)
     path = existing_file(source)
-    return _from_image(path, num_frames, size) or _from_video(path, num_frames, size)
+    return _from_image(path, num_frames, size) or _from_video(path, num_frames, size, choose or sample_indices)
 
 
 def sample_indices(length: int, num_frames: int) -> list[int]:
@@ -101,12 +103,12 @@ def _times(indices: list[int], fps: float) -> Tensor:
     return torch.tensor([k / fps for k in indices], dtype=torch.float64)
 
 
-def _from_video(path: Path, num_frames: int, size: int | None) -> Clip:
+def _from_video(path: Path, num_frames: int, size: int | None, choose: Callable[[int, int], list[int]]) -> Clip:
     try:
         with quiet():
             reader = VideoReader(str(path), width=size or -1, height=size or -1, num_threads=1)
             fps, length = float(reader.get_avg_fps()), len(reader)
-            indices = sample_indices(length, num_frames)
+            indices = choose(length, num_frames)
             one_pass = length <= ONE_PASS or not _seeks_exactly(path)
             frames = torch.stack(list(_pictures(reader, indices, one_pass)))
     except DECODER_ERRORS as problem:

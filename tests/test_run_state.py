@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate.tracking import GeneralTracker
 from safetensors.torch import load_file
 from toy_model import numbered_features, toy_model
 
@@ -186,3 +187,30 @@ def test_both_schedules() -> None:
     rates = [recipe.rate(step) for step in range(100)]
     assert rates[0] == pytest.approx(0.1) and rates[9] == rates[10] == pytest.approx(1.0)
     assert rates[55] == pytest.approx(0.55) and rates[99] == pytest.approx(0.1, abs=1e-3)
+
+
+class Notebook(GeneralTracker):
+    """A tracker of accelerate's that only remembers."""
+
+    name, requires_logging_directory = "notebook", False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[tuple[int | None, dict[str, float]]] = []
+
+    @property
+    def tracker(self) -> list[tuple[int | None, dict[str, float]]]:
+        return self.lines
+
+    def store_init_configuration(self, values: dict[str, object]) -> None:
+        pass
+
+    def log(self, values: dict[str, float], step: int | None = None, **_: object) -> None:
+        self.lines.append((step, values))
+
+
+def test_a_tracker_of_accelerate_is_told_the_loss() -> None:
+    notebook = Notebook()
+    run(None, toy_recipe(50, 1e-2), tracker=notebook)
+    assert [step for step, _ in notebook.lines] == [25, 50]
+    assert all(values.keys() == {"loss", "learning rate"} for _, values in notebook.lines)

@@ -94,7 +94,7 @@ def train_on_data(options: argparse.Namespace) -> None:
         model, options.branch, options.stage, [_data_set(given, options) for given in options.data], options.out,
         _recipe(options), None if options.no_cache else options.cache, fresh=options.stage == 1,
         pieces=options.pieces, checkpointing=options.checkpointing, precision=options.precision,
-        save_every=options.save_every,
+        save_every=options.save_every, tracker=options.tracker,
     )  # fmt: skip
     if report:
         file = options.out / f"{options.branch}_branch.safetensors"
