@@ -97,11 +97,16 @@ def train_on_files(
         "data": [{"name": one.name, "samples": len(one), "ratio": ratio} for one, ratio in data],
         "random crops": batches.reader.augment, "samples left out": _lines(log), **curve,
     }  # fmt: skip
-    save_part(_branch_of(model, branch), folder / f"{branch}_branch.safetensors")
-    report_file = folder / "reports" / f"{name}.json"
-    write_text(report_file, json.dumps(report, indent=1) + "\n")
-    save_loss_curve(curve["loss"], f"{branch} branch, stage {stage}", report_file.with_suffix(".png"))
+    _write(model, branch, folder, name, report)
     return report
+
+
+def _write(model: VideoLlama, branch: str, folder: Path, name: str, report: dict[str, Any]) -> None:
+    """The branch, the report and the picture of the loss."""
+    save_part(_branch_of(model, branch), folder / f"{branch}_branch.safetensors")
+    file = folder / "reports" / f"{name}.json"
+    write_text(file, json.dumps(report, indent=1) + "\n")
+    save_loss_curve(report["loss"], f"{branch} branch, stage {report['stage']}", file.with_suffix(".png"))
 
 
 @contextmanager
