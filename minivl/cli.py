@@ -143,7 +143,7 @@ def _measuring(command: Command) -> None:
     files.add_argument("--instruction", default="", help='behind each question: "Answer with one word."')
     _quantization(files)
     made = command("claims", measuring.claims, "every claim of the paper as a number: trains, measures, writes a page")
-    made.add_argument("--out", type=Path, default=Path("docs"), help="the folder of claims.md and its pictures")
+    made.add_argument("--out", type=Path, help="the folder of claims.md and its pictures; default: docs")
     made.add_argument("--cache", type=Path, default=Path("runs/claims"), help="where trained branches are kept")
     made.add_argument("--seeds", type=int, nargs="+", default=(0, 1, 2))
     made.add_argument("--clips", type=int, default=250, help="to ask about")

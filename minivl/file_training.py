@@ -74,13 +74,9 @@ def train_on_files(
     sets, ratios = zip(*data, strict=True)
     mixture = Mixture(sets, ratios, recipe.batch, recipe.seed)
     name = f"{branch}_stage{stage}"
-    kept = None
-    if cache is not None:
-        kept = FeatureCache(cache, model, branch)
-        kept.fill(_drawn(mixture, recipe.steps), machine.process_index, machine.num_processes, readers,
-                  progress=machine.is_main_process)  # fmt: skip
-        machine.wait_for_everyone()
-        kept.shards.refresh()
+    kept = (
+        None if cache is None else _filled(FeatureCache(cache, model, branch), mixture, recipe.steps, readers, machine)
+    )
     log = folder / name / LOG
     with FileBatches(model, branch, mixture, stage, kept, augment, max_tokens, readers, log) as batches:
         batches.without_encoder = kept is not None
@@ -99,6 +95,17 @@ def train_on_files(
     }  # fmt: skip
     _write(model, branch, folder, name, report)
     return report
+
+
+def _filled(
+    cache: FeatureCache, mixture: Mixture, steps: int, readers: int, machine: PartialState
+) -> FeatureCache:  # fmt: skip
+    """The cache with everything in it that the run will draw; the processes share the work."""
+    drawn = _drawn(mixture, steps)
+    cache.fill(drawn, machine.process_index, machine.num_processes, readers, progress=machine.is_main_process)
+    machine.wait_for_everyone()
+    cache.shards.refresh()
+    return cache
 
 
 def _write(model: VideoLlama, branch: str, folder: Path, name: str, report: dict[str, Any]) -> None:

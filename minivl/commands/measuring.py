@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 
 from minivl.errors import InputError
 
@@ -46,4 +47,6 @@ def claims(options: argparse.Namespace) -> None:
     """Train, measure, and write the page of claims."""
     from minivl.claims.command import run_claims
 
-    run_claims(options.out, options.cache, options.seeds, options.clips, options.quick, options.results)
+    out = options.out or (options.cache / "quick" if options.quick else Path("docs"))
+    run_claims(out, options.cache, options.seeds, options.clips, options.quick, options.results)
+    print(f"wrote {out / 'claims.md'}")
