@@ -124,6 +124,12 @@ def describe_repository(sha256: str | None) -> bytes:
     return json.dumps({"id": "a-group/a-model", "sha": COMMIT, "siblings": siblings}).encode()
 
 
+@pytest.fixture(autouse=True)
+def _the_hub_may_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the environment forbids it, as in CI: the hub of these tests is a server of their own."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+
+
 @pytest.fixture
 def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
