@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -21,6 +21,7 @@ from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from minivl.batch import Batch
 from minivl.curves import save_loss
 from minivl.errors import InputError
 from minivl.hardware import best_precision, enough_memory, plain_attention_on_cpu
@@ -30,27 +31,9 @@ from minivl.run_state import Progress, load_state, save_state
 from minivl.soft_prompt import AUDIO_SLOT, IGNORE, VIDEO_SLOT
 from minivl.stop_signal import StopSignal
 
-BRANCHES = ("vision", "audio")
-
-
-class Chats(Protocol):
-    """A batch of chats: token ids with slots, and the frozen features that fill them (None where not used)."""
-
-    @property
-    def ids(self) -> Tensor: ...  # [B, L]
-    @property
-    def mask(self) -> Tensor: ...  # [B, L]
-    @property
-    def labels(self) -> Tensor: ...  # [B, L]
-    @property
-    def frame_tokens(self) -> Tensor | None: ...  # [B, T, K, width]
-    @property
-    def segments(self) -> Tensor | None: ...  # [B, M, E]
-
-
 # The chats of one step, or of one of its `parts` equal parts: (step, part, parts) -> chats. Nothing else may decide
 # what they are, so that a run can go on at any step, on any number of processes.
-Draw = Callable[[int, int, int], Chats]
+Draw = Callable[[int, int, int], Batch]
 
 
 class BranchLearner(nn.Module):
@@ -72,7 +55,7 @@ class BranchLearner(nn.Module):
             )
         return found
 
-    def forward(self, batch: Chats, total: Tensor | None = None) -> Tensor:
+    def forward(self, batch: Batch, total: Tensor | None = None) -> Tensor:
         """The sum over the batch's labels divided by `total` (default: by their number); a scalar."""
         soft: dict[int, Tensor] = {}
         if batch.frame_tokens is not None:

@@ -16,8 +16,9 @@ import torch
 from PIL import Image
 from toy_model import toy_model
 
+from minivl.batch import Batch
 from minivl.conversation import TINY, VICUNA
-from minivl.data.batches import Batch, FileBatches
+from minivl.data.batches import FileBatches
 from minivl.data.cache import FeatureCache
 from minivl.data.decode import decode
 from minivl.data.frozen import encode

@@ -276,12 +276,15 @@ def test_a_table_shows_mean_range_baseline_and_count() -> None:
     assert with_range(0.5, 0.5, 0.5) == ".500"
 
 
-def test_a_picture_has_a_bar_for_each_cell() -> None:
+def test_a_picture_has_a_bar_for_each_cell_that_the_table_fills() -> None:
     for claim in CLAIMS:
-        seeds = [{c: {r: {"accuracy": 0.5, "blind": 0.1, "count": 3}} for c, r in _cells(claim)}]
-        figure = bars(claim, seeds)
+        measured: dict[str, Any] = {}
+        for column, row in _cells(claim):
+            measured.setdefault(column, {})[row] = {"accuracy": 0.5, "blind": 0.1, "count": 3}
+        figure = bars(claim, [measured])
         (axes,) = figure.axes
-        assert len(axes.patches) == len(claim.columns) * len(claim.pictured)
+        assert len(axes.patches) == sum(cell is not None for label in claim.pictured for cell in claim.lines[label])
+        assert {bar.get_height() for bar in axes.patches} == {0.5}  # none of height 0, which would be an accuracy
         shown = [text.get_text() for text in figure.legends[0].get_texts()]
         assert set(claim.columns) <= set(shown)
 

@@ -15,7 +15,8 @@ import torch
 from safetensors.torch import load_file
 from toy_model import toy_model
 
-from minivl.data.batches import Batch, FileBatches
+from minivl.batch import Batch
+from minivl.data.batches import FileBatches
 from minivl.data.cache import FeatureCache
 from minivl.data.captions import captioned_folder
 from minivl.data.mixture import Mixture

@@ -12,12 +12,13 @@ import torch
 from toy_model import numbered_features, toy_model
 from truth import is_true, read_question
 
+from minivl.batch import Batch
 from minivl.conversation import TINY, Conversation, upload_message, upload_slots
 from minivl.model import VideoLlama
 from minivl.soft_prompt import AUDIO_SLOT, IGNORE, VIDEO_SLOT, tokenize
 from minivl.toyworld.dialogue import DialogueWriter
 from minivl.toyworld.features import Features
-from minivl.toyworld.lessons import Batch, Teacher, sound_of_picture
+from minivl.toyworld.lessons import Teacher, sound_of_picture
 from minivl.toyworld.questions import CANNOT_HEAR, CANNOT_SEE, Question
 from minivl.toyworld.scenes import COLOURS, SHAPES, THINGS, Scene, Sound, Thing, sample_scene
 

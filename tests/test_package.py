@@ -17,7 +17,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = (
     "torchaudio_shim", "errors", "config", "atomic", "hardware", "media", "mel", "video", "headtail",
     "random_crop", "audio", "data", "transformer", "vit", "qformer", "positions", "imagebind", "image_encoder",
-    "branches", "soft_prompt", "conversation", "supervision", "generation", "checkpoints", "language_model",
+    "branches", "soft_prompt", "batch", "conversation", "supervision", "generation", "checkpoints", "language_model",
     "published.resumable_download", "published.download", "published.files", "published.keys", "new_branch",
     "published.weights", "model", "published.convert", "planning.workload", "planning.peak_memory",
     "planning.memory", "planning.measured", "chat", "video_qa", "predictions", "confidence", "video_qa_score",

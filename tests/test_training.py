@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from toy_model import numbered_features, toy_model
 
 from minivl import evaluation
+from minivl.batch import Batch
 from minivl.errors import InputError
 from minivl.model import VideoLlama
 from minivl.new_branch import new_branch
 from minivl.recipes import toy_recipe
 from minivl.stages import run_stage
-from minivl.toyworld.lessons import Batch, Teacher
+from minivl.toyworld.lessons import Teacher
 from minivl.training import BranchLearner, train
 from minivl.training_loop import cosine, fit
 

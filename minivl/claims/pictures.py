@@ -27,12 +27,13 @@ def bars(claim: Claim, seeds: Sequence[Measured]) -> Figure:
     axes = figure.add_subplot()
     width = WIDE / len(claim.columns)
     for n, (column, colour) in enumerate(zip(claim.columns, COLOURS[: len(claim.columns)], strict=True)):
-        at = [group + (n + 0.5) * width - WIDE / 2 for group in range(len(claim.pictured))]
-        found = [cell_range(seeds, claim.lines[label][n]) for label in claim.pictured]
-        means = [0.0 if math.isnan(mean) else mean for mean, _, _ in found]
-        spread = [[0.0 if math.isnan(v) else v for v in (mean - low, high - mean)] for mean, low, high in found]
+        cells = [cell_range(seeds, claim.lines[label][n]) for label in claim.pictured]
+        # a cell that the table leaves empty has no bar: a bar of height 0 would be an accuracy
+        found = [(group, *cell) for group, cell in enumerate(cells) if not math.isnan(cell[0])]
+        at = [group + (n + 0.5) * width - WIDE / 2 for group, _, _, _ in found]
+        means = [mean for _, mean, _, _ in found]
+        down, up = [mean - low for _, mean, low, _ in found], [high - mean for _, mean, _, high in found]
         axes.bar(at, means, 0.92 * width, color=colour, label=column, edgecolor="black", linewidth=0.5)
-        down, up = zip(*spread, strict=True)
         axes.errorbar(at, means, [down, up], fmt="none", ecolor="black", elinewidth=1.5, capsize=3)
     if claim.blind:
         _draw_blind(axes, claim, seeds)

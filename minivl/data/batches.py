@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from minivl.batch import Batch
 from minivl.data.cache import FeatureCache
 from minivl.data.decode import view
 from minivl.data.frozen import encode, frozen_encoder
@@ -37,18 +38,6 @@ from minivl.supervision import Example
 
 TRIES = 3  # batches in a row of which nothing can be used
 PROMPT = 3  # a stream of random numbers of its own, beside the mixture's 0 and 1 and the reader's 2
-
-
-@dataclass(frozen=True)
-class Batch:
-    """The chats of one step, or of a part of it, and the frozen features that fill their slots."""
-
-    ids: Tensor  # [B, L]
-    mask: Tensor  # [B, L]
-    labels: Tensor  # [B, L]
-    frame_tokens: Tensor | None  # [B, T, K, width]
-    segments: Tensor | None  # [B, M, E]
-    origins: tuple[str, ...]  # [B] the samples' names
 
 
 @dataclass(frozen=True)

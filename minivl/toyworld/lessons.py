@@ -16,11 +16,12 @@ words that are used of pictures. `shares` and `picture_worded` teach that, to me
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from torch import Tensor
 
+from minivl.batch import Batch
 from minivl.model import VideoLlama
 from minivl.soft_prompt import AUDIO_SLOT, VIDEO_SLOT, pad
 from minivl.toyworld.captions import picture_text, sound_text
@@ -35,23 +36,6 @@ STAGE2 = {"before": 1.5, "hear_before": 1.5, "exist": 1.5, "colour_of": 2.0, "ma
 # questions about motion are, crowded clips cost more than they bring: in one of two seeds motion fell to 0.65.
 CROWDED = 0.4
 SHARES = {"vision": (0.5, 0.5, 0.0), "audio": (0.4, 0.2, 0.4)}  # the other place: empty, text, soft prompt
-
-
-@dataclass(frozen=True)
-class Batch:
-    """One training step's chats, and the frozen features that their soft prompts are made of."""
-
-    ids: Tensor  # [B, L]
-    mask: Tensor  # [B, L]
-    labels: Tensor  # [B, L]
-    frame_tokens: Tensor | None  # [B, T, K, width]
-    segments: Tensor | None  # [B, M, E]
-
-    def part(self, part: int, parts: int) -> Batch:
-        """Every `parts`-th chat, from number `part` on."""
-        mine = slice(part, None, parts)
-        features = (None if x is None else x[mine] for x in (self.frame_tokens, self.segments))
-        return Batch(self.ids[mine], self.mask[mine], self.labels[mine], *features)
 
 
 def sound_of_picture(scene: Scene) -> tuple[Sound, ...]:
