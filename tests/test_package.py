@@ -24,10 +24,10 @@ ORDER = (
     "trace", "curves", "toyworld", "training_loop", "schedule", "recipes", "planning.flops",
     "planning.training_plan", "run_state", "stop_signal", "training", "data.decode", "data.frozen", "data.content",
     "data.shards", "data.cache", "data.reading", "data.wording", "data.batches", "file_training", "plots",
-    "evaluation", "stages", "claims", "pretraining", "demo", "commands", "cli", "__main__",
+    "evaluation", "stages", "claims", "pretraining", "course", "demo", "commands", "cli", "__main__",
 )  # fmt: skip
 KNOW_THE_TOY_WORLD = (
-    "toyworld", "stages", "claims", "pretraining", "evaluation", "demo", "commands", "cli", "__main__"
+    "toyworld", "stages", "claims", "pretraining", "evaluation", "course", "demo", "commands", "cli", "__main__"
 )  # fmt: skip
 
 
