@@ -32,6 +32,10 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+
+from notebooks import contents  # noqa: E402
+
 MASTERS, SOLUTIONS = HERE / "masters", HERE / "solutions"
 PYPROJECT = HERE.parent / "pyproject.toml"
 ADDRESS = re.compile(r'^Repository = "(.*)"$', re.MULTILINE)
@@ -260,6 +264,8 @@ def main() -> None:
         except CellExecutionError as error:
             failed.append(master.stem)
             print(f"{master.stem}: a cell failed\n{error}", flush=True)
+    if not (arguments.smoke or arguments.numbers):
+        contents.write()
     if failed:
         sys.exit(f"failed: {', '.join(failed)}")
 
