@@ -45,7 +45,7 @@ BADGE = (
     "(https://colab.research.google.com/github/{path}/blob/main/notebooks/{file})"
 )
 SET_UP = """\
-# This checkout if the notebook lies in one, else an installed minivl, else it is installed. torch stays as it is.
+# Use the checkout around this notebook, or an installed minivl, or install it. torch stays as it is.
 import importlib.util, pathlib, sys
 
 for folder in (pathlib.Path.cwd().parent, pathlib.Path.cwd().parent.parent):
@@ -153,6 +153,7 @@ def stamped(cells: list[Cell], file: str, seconds: int, megabytes: int) -> list[
         new = copy.deepcopy(cell)
         for word, text in words.items():
             new.source = new.source.replace(word, text)
+        new.source = new.source.replace("  # fmt: skip", "")  # a note to the formatter, not to the reader
         if "set-up" in new.metadata.get("tags", []):
             new.source = SET_UP.format(repo=repo, version=version[1]).rstrip()
             new.metadata["tags"] = ["set-up", "nbval-ignore-output"]
