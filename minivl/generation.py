@@ -8,6 +8,7 @@ language model can be used.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -46,14 +47,23 @@ def cut(ids: list[int], stops: list[list[int]]) -> list[int]:
     return ids
 
 
-class StopAt(StoppingCriteria):
-    """Ends each row of a batch at a stop sequence of its own (the original looks at the first row only)."""
+class AnswerStoppedError(Exception):
+    """Somebody stopped the answer while it was being written. No mistake, so no MinivlError."""
 
-    def __init__(self, stops: list[list[int]]) -> None:
-        self.stops = stops
+
+class StopAt(StoppingCriteria):
+    """Ends each row of a batch at a stop sequence of its own (the original looks at the first row only).
+
+    stopped: an event that another thread may set; then the next token raises AnswerStoppedError.
+    """
+
+    def __init__(self, stops: list[list[int]], stopped: threading.Event | None = None) -> None:
+        self.stops, self.stopped = stops, stopped
 
     def __call__(self, input_ids: Tensor, scores: Any, **_: Any) -> Tensor:
         """New tokens [B, n] -> which rows are done [B], bool."""
+        if self.stopped is not None and self.stopped.is_set():
+            raise AnswerStoppedError("the answer was stopped")
         done = torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
         for stop in self.stops:
             if input_ids.shape[1] >= len(stop):
@@ -64,11 +74,13 @@ class StopAt(StoppingCriteria):
 
 @torch.no_grad()
 def continue_text(
-    llm: Any, embedded: Tensor, mask: Tensor, stops: list[list[int]], pad_id: int, max_new_tokens: int, **options: Any
-) -> Tensor:
+    llm: Any, embedded: Tensor, mask: Tensor, stops: list[list[int]], pad_id: int, max_new_tokens: int,
+    stopped: threading.Event | None = None, **options: Any,
+) -> Tensor:  # fmt: skip
     """inputs_embeds [B, L, D] and mask [B, L] -> new token ids [B, n], at most until a stop sequence; greedy.
 
-    A row that ended early is filled up with `pad_id`. options: as in transformers' generate, `do_sample=True` first.
+    A row that ended early is filled up with `pad_id`. stopped: see StopAt. options: as in transformers' generate,
+    `do_sample=True` first.
     """
     # A chat model's own generation_config may ask for sampling; None switches its settings off.
     sampling = {} if options.get("do_sample") else {"temperature": None, "top_p": None, "top_k": None}
@@ -78,28 +90,34 @@ def continue_text(
             inputs_embeds=embedded,
             attention_mask=mask.to(embedded.device),
             max_new_tokens=max_new_tokens,
-            stopping_criteria=StoppingCriteriaList([StopAt(stops)]),
+            stopping_criteria=StoppingCriteriaList([StopAt(stops, stopped)]),
             **settings,
         )
 
 
 class AnswerStreamer(BaseStreamer):
-    """Hands on the answer piece by piece; the pieces put together are the answer.
+    """Hands on the answer piece by piece. `said` is the answer so far, and the pieces put together.
 
-    Held back until more is known: the beginning of a stop text, and a character that is only half there.
+    Held back until more is known: the beginning of a stop text or of the model's own role, and a character that is
+    only half there. A model may write its role ("Assistant:") into its answer. At the answer's beginning it is left
+    out; in the midst it ends the answer. (The original keeps what follows it, which nobody can do who has begun to
+    read the answer aloud.)
     """
 
-    def __init__(self, read: Callable[[list[int]], str], stop: str, on_piece: Callable[[str], None]) -> None:
-        self.read, self.stop, self.on_piece = read, stop, on_piece
+    def __init__(self, read: Callable[[list[int]], str], style: Style, on_piece: Callable[[str], None]) -> None:
+        self.read, self.on_piece = read, on_piece
+        marks = (style.stop, f"{style.roles[1]}:")
+        self.beginnings = sorted({mark[:n] for mark in marks for n in range(1, len(mark) + 1)}, key=len)[::-1]
         self.ids: list[int] = []
-        self.said = ""
+        self.said, self.over = "", False
 
     def put(self, value: Tensor) -> None:
         """Called by transformers with each new token."""
         self.ids += value.flatten().tolist()
-        text = self.read(self.ids).rstrip("\N{REPLACEMENT CHARACTER}")
-        starts = [self.stop[:n] for n in range(len(self.stop), 0, -1)]
-        held = next((len(start) for start in starts if text.endswith(start)), 0)
+        read = self.read(self.ids)
+        self.over |= not read.startswith(self.said)  # what is read begins anew behind a role
+        text = read.rstrip("\N{REPLACEMENT CHARACTER}")
+        held = next((len(start) for start in self.beginnings if text.endswith(start)), 0)
         self._say(text[: len(text) - held].rstrip())
 
     def end(self) -> None:
@@ -107,6 +125,6 @@ class AnswerStreamer(BaseStreamer):
         self._say(self.read(self.ids))
 
     def _say(self, text: str) -> None:
-        if len(text) > len(self.said) and text.startswith(self.said):
+        if not self.over and len(text) > len(self.said) and text.startswith(self.said):
             self.on_piece(text[len(self.said) :])
             self.said = text

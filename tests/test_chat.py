@@ -15,6 +15,7 @@ from minivl.chat import Chat
 from minivl.conversation import IMAGE_SYSTEM, upload_slots
 from minivl.errors import InputError, MediaError
 from minivl.model import VideoLlama
+from minivl.sampling import Sampling
 from minivl.soft_prompt import tokenize
 
 SAMPLES = Path(__file__).parent.parent / "data_samples"
@@ -246,3 +247,110 @@ def test_an_answer_ends_where_the_context_ends(model: VideoLlama) -> None:
         chat.ask("what ?")
     with pytest.raises(InputError, match="at least one token"):
         chat.ask("what ?", max_new_tokens=0)
+
+
+# ---- how words are chosen
+
+
+def by_hand(chat: Chat, **options: object) -> str:
+    """What transformers' generate makes of the same prompt."""
+    model = chat.model
+    ids = chat._prepare(QUESTIONS[0], 8).ids
+    return model.read(model.generate(ids, chat._soft, 8, **options))
+
+
+def test_beams_are_those_of_transformers(chat: Chat) -> None:
+    expected = by_hand(chat, num_beams=4)
+    assert chat.ask(QUESTIONS[0], max_new_tokens=8, num_beams=4) == expected
+    assert expected != by_hand(chat), "for this model the best beam is another answer than the greedy one"
+
+
+def test_the_cache_outlives_an_answer_with_beams(chat: Chat, model: VideoLlama) -> None:
+    fresh = Chat(model)
+    fresh.watch(SAMPLES / "bell.mp4")
+    for each in (chat, fresh):
+        each.ask(QUESTIONS[0], max_new_tokens=8)
+        each.ask(QUESTIONS[1], max_new_tokens=8, num_beams=3)
+    fresh._cache = None
+    assert chat.ask(QUESTIONS[2], max_new_tokens=8) == fresh.ask(QUESTIONS[2], max_new_tokens=8)
+
+
+def test_chance_comes_from_the_seed_alone(chat: Chat) -> None:
+    def drawn(seed: int, **options: float) -> str:
+        chat.reset()
+        return chat.ask(QUESTIONS[0], max_new_tokens=8, temperature=1.5, seed=seed, **options)
+
+    torch.manual_seed(7)
+    untouched = torch.rand(3)
+    torch.manual_seed(7)
+    answers = [drawn(seed) for seed in (1, 2, 3, 4)]
+    assert torch.equal(torch.rand(3), untouched), "the random numbers of others went on as if nothing had been"
+    assert [drawn(seed) for seed in (1, 2, 3, 4)] == answers and len(set(answers)) > 1
+    chat.reset()
+    greedy = chat.ask(QUESTIONS[0], max_new_tokens=8)
+    assert {drawn(seed, top_p=1e-6) for seed in (1, 2)} == {greedy}, "of the likeliest token alone"
+
+
+def test_all_tokens_can_be_drawn(chat: Chat) -> None:
+    """transformers by itself draws from the 50 likeliest only; this model has 31, so its settings are looked at."""
+    assert Sampling(temperature=0.7, top_p=0.9).options() == {
+        "do_sample": True, "temperature": 0.7, "top_p": 0.9, "top_k": 0, "num_beams": 1,
+    }  # fmt: skip
+    assert Sampling(top_p=0.5).options() == {"num_beams": 1}, "without a temperature it is greedy"
+
+
+@pytest.mark.parametrize(
+    ("numbers", "sentence"),
+    [
+        ({"temperature": -0.1}, "temperature is -0.1: give 0"),
+        ({"temperature": float("nan")}, "temperature is nan"),
+        ({"temperature": float("inf")}, "temperature is inf"),
+        ({"top_p": 0.0}, "top_p is 0.0: give a share above 0"),
+        ({"top_p": 1.5}, "top_p is 1.5"),
+        ({"num_beams": 0}, "num_beams is 0: give 1"),
+        ({"max_new_tokens": 0}, "at least one token"),
+    ],
+)
+def test_numbers_that_mean_nothing(chat: Chat, numbers: dict[str, float], sentence: str) -> None:
+    chat.ask(QUESTIONS[0], max_new_tokens=2)
+    for ask in (chat.ask, chat.ask_stream):
+        with pytest.raises(InputError, match=sentence):
+            ask(QUESTIONS[1], **numbers)
+    with pytest.raises(InputError, match=sentence):
+        chat.ask_again(**numbers)
+    assert len(chat.history) == 1
+
+
+# ---- the same question again, and less to perceive
+
+
+def test_asking_again_replaces_the_last_answer(chat: Chat, model: VideoLlama) -> None:
+    with pytest.raises(InputError, match="ask one first"):
+        chat.ask_again()
+    first = chat.ask(QUESTIONS[0], max_new_tokens=8)
+    second = chat.ask(QUESTIONS[1], max_new_tokens=8)
+    assert chat.ask_again(max_new_tokens=8) == second
+    shorter = chat.ask_again(max_new_tokens=1)
+    assert chat.history == [(QUESTIONS[0], first), (QUESTIONS[1], shorter)]
+    fresh = Chat(model)
+    fresh.watch(SAMPLES / "bell.mp4")
+    fresh.ask(QUESTIONS[0], max_new_tokens=8)
+    fresh.ask(QUESTIONS[1], max_new_tokens=1)
+    assert chat.ask(QUESTIONS[2], max_new_tokens=8) == fresh.ask(QUESTIONS[2], max_new_tokens=8)
+
+
+def test_what_was_watched_can_be_perceived_with_a_sense_less(chat: Chat, model: VideoLlama) -> None:
+    assert chat.perceived is not None
+    for fewer, senses in (
+        (chat.perceived.muted(), {"hearing": False}),
+        (chat.perceived.blindfolded(), {"sight": False}),
+    ):
+        other, watched = Chat(model), Chat(model)
+        other.start(fewer)
+        watched.watch(SAMPLES / "bell.mp4", **senses)
+        assert other.prompt == watched.prompt and (other.clip is None, other.sound is None) == (
+            watched.clip is None, watched.sound is None,
+        )  # fmt: skip
+        assert other.ask(QUESTIONS[0], max_new_tokens=8) == watched.ask(QUESTIONS[0], max_new_tokens=8)
+    with pytest.raises(InputError, match="nothing is left"):
+        chat.perceived.muted().blindfolded()

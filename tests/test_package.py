@@ -17,17 +17,19 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = (
     "torchaudio_shim", "errors", "config", "atomic", "hardware", "media", "mel", "video", "headtail",
     "random_crop", "audio", "data", "transformer", "vit", "qformer", "positions", "imagebind", "image_encoder",
-    "branches", "soft_prompt", "batch", "conversation", "supervision", "generation", "checkpoints", "language_model",
-    "published.resumable_download", "published.download", "published.files", "published.keys", "new_branch",
-    "published.weights", "model", "published.convert", "planning.workload", "planning.peak_memory",
-    "planning.memory", "planning.measured", "chat", "video_qa", "predictions", "confidence", "video_qa_score",
-    "trace", "curves", "toyworld", "training_loop", "schedule", "recipes", "planning.flops",
+    "branches", "soft_prompt", "batch", "conversation", "supervision", "sampling", "generation", "checkpoints",
+    "language_model", "published.resumable_download", "published.download", "published.files", "published.keys",
+    "new_branch", "published.weights", "model", "published.convert", "planning.workload", "planning.peak_memory",
+    "planning.memory", "planning.measured", "perception", "chat", "transcript", "video_qa", "predictions", "confidence",
+    "video_qa_score", "trace", "curves", "toyworld", "training_loop", "schedule", "recipes", "planning.flops",
     "planning.training_plan", "run_state", "stop_signal", "training", "data.decode", "data.frozen", "data.content",
     "data.shards", "data.cache", "data.reading", "data.wording", "data.batches", "file_training", "plots",
-    "evaluation", "stages", "claims", "pretraining", "course", "demo", "commands", "cli", "__main__",
+    "answer_trace", "answer_plot", "evaluation", "stages", "claims", "pretraining", "course", "demo", "widgets",
+    "commands", "cli", "__main__",
 )  # fmt: skip
 KNOW_THE_TOY_WORLD = (
-    "toyworld", "stages", "claims", "pretraining", "evaluation", "course", "demo", "commands", "cli", "__main__"
+    "toyworld", "stages", "claims", "pretraining", "evaluation", "course", "demo", "widgets", "commands", "cli",
+    "__main__",
 )  # fmt: skip
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
 from small_model import small_model
+from torch import Tensor
 
 from minivl.chat import Chat
-from minivl.generation import AnswerStreamer
+from minivl.conversation import TINY
+from minivl.generation import AnswerStoppedError, AnswerStreamer
 
 SAMPLES = Path(__file__).parent.parent / "data_samples"
 QUESTION = "what do you see ?"
@@ -75,7 +80,7 @@ def test_the_beginning_of_a_stop_text_is_held_back() -> None:
     """As an LLM with byte-pair pieces streams it: "#" may begin "###", and a character may come in halves."""
     texts = ["a", "a #", "a #1", "a #1 caf\N{REPLACEMENT CHARACTER}", "a #1 café", "a #1 café#", "a #1 café##"]
     said: list[str] = []
-    streamer = AnswerStreamer(lambda ids: texts[len(ids) - 1], "###", said.append)
+    streamer = AnswerStreamer(lambda ids: texts[len(ids) - 1], TINY, said.append)
     for number in range(len(texts)):
         streamer.put(torch.tensor([number]))
     assert said == ["a", " #1", " caf", "é"]
@@ -83,3 +88,79 @@ def test_the_beginning_of_a_stop_text_is_held_back() -> None:
     streamer.put(torch.tensor([0]))
     streamer.end()
     assert "".join(said) == "a #1 café"
+
+
+# ---- the model writes its own role
+
+
+@contextmanager
+def dictated(chat: Chat, *words: str) -> Iterator[None]:
+    """The model writes these words, whatever it is asked."""
+    ids = chat.model.tokenizer.convert_tokens_to_ids(list(words))
+    steps = iter(ids)
+
+    def dictate(module: object, inputs: object, logits: Tensor) -> Tensor:
+        logits[..., next(steps)] += 1e4
+        return logits
+
+    hook = chat.model.llm.lm_head.register_forward_hook(dictate)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+@pytest.mark.parametrize(
+    ("written", "answer"),
+    [
+        (("Assistant:", "red", "###"), "red"),
+        (("red", "Assistant:", "blue", "###"), "red"),
+        (("red", "Assistant:", "red", "dog", "###"), "red"),
+        (("Assistant:", "Assistant:", "red", "dog", "###"), "red dog"),
+        (("###",), ""),
+    ],
+)
+def test_a_streamed_answer_is_the_answer_although_the_model_writes_its_role(
+    chat: Chat, written: tuple[str, ...], answer: str
+) -> None:
+    pieces: list[str] = []
+    with dictated(chat, *written):
+        assert chat.ask(QUESTION, stream=pieces.append) == answer
+    assert "".join(pieces) == answer
+    with dictated(chat, *written):
+        assert chat.ask(QUESTION) == answer
+    with dictated(chat, *written):
+        assert "".join(chat.ask_stream(QUESTION)) == answer
+    assert [said for _, said in chat.history] == [answer] * 3
+
+
+def test_a_role_that_comes_in_byte_pairs_is_held_back() -> None:
+    texts = ["vitamin", "vitamin A", "vitamin Ass", "vitamin Assistant", ""]  # read() drops what stands before a role
+    said: list[str] = []
+    streamer = AnswerStreamer(lambda ids: texts[len(ids) - 1], TINY, said.append)
+    for number in range(len(texts)):
+        streamer.put(torch.tensor([number]))
+    streamer.end()
+    assert said == ["vitamin"] and streamer.said == "vitamin"
+
+
+# ---- beams, chance, and stopping
+
+
+def test_beams_come_in_one_piece(chat: Chat) -> None:
+    pieces: list[str] = []
+    answer = chat.ask(QUESTION, stream=pieces.append, max_new_tokens=8, num_beams=3)
+    assert pieces == [answer]
+    chat.reset()
+    assert list(chat.ask_stream(QUESTION, max_new_tokens=8, num_beams=3)) == [answer]
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_an_answer_is_stopped_from_another_thread(chat: Chat, beams: int) -> None:
+    first = chat.ask(QUESTION, max_new_tokens=8)
+    stopped = threading.Event()
+    stopped.set()
+    with pytest.raises(AnswerStoppedError):
+        chat.ask("is it red ?", max_new_tokens=60, num_beams=beams, stopped=stopped)
+    assert chat.history == [(QUESTION, first)]
+    assert chat.ask("is it red ?", max_new_tokens=4) is not None

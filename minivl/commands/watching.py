@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from minivl.errors import InputError, MinivlError
+from minivl.errors import InputError
 
 if TYPE_CHECKING:
     from minivl.chat import Chat
@@ -22,27 +23,43 @@ def demo(options: argparse.Namespace) -> None:
 
 def ask(options: argparse.Namespace) -> None:
     """Answer one or more questions about a file, one answer a line."""
+    settings = _settings(options)
     chat = _watch(options)
     told = len(chat.notes)
     for question in options.question:
-        print(chat.ask(question))
+        print(chat.ask(question, **settings))
         for note in chat.notes[told:]:
             print(f"minivl: {note}", file=sys.stderr)
         told = len(chat.notes)
 
 
 def chat(options: argparse.Namespace) -> None:
-    """Questions from the keyboard until an empty line."""
-    talk = _watch(options)
-    print("Ask about it. An empty line ends the chat.")
-    while question := _read_line("you> "):
-        print("minivl> ", end="", flush=True)
-        try:
-            for piece in talk.ask_stream(question):
-                print(piece, end="", flush=True)
-            print()
-        except MinivlError as error:
-            print(error)
+    """Questions and commands from the keyboard until an empty line."""
+    from minivl.commands.talking import Terminal
+
+    settings = _settings(options)
+    terminal = Terminal(_watch(options), Path(options.clip).name, settings)
+    print("Ask about it. /help tells more; an empty line ends the chat.")
+    while (line := _read_line("you> ")) and terminal.line(line):
+        pass
+
+
+def sampling_options(made: argparse.ArgumentParser) -> None:
+    """The options of a command that answers; what they do is in sampling.py."""
+    made.add_argument("--temperature", type=float, default=0.0, help="0: always the likeliest word; default 0")
+    made.add_argument("--top-p", type=float, default=1.0, help="draw from the likeliest words of this share; default 1")
+    made.add_argument("--beams", type=int, default=1, help="unfinished answers kept side by side; default 1")
+    made.add_argument("--length", type=int, default=64, help="the most tokens of an answer; default 64")
+
+
+def _settings(options: argparse.Namespace) -> dict[str, Any]:
+    """As Chat.ask names them. Raises InputError for a value that means nothing, before anything is loaded."""
+    from minivl.sampling import Sampling
+
+    names = {"length": "max_new_tokens", "temperature": "temperature", "top_p": "top_p", "beams": "num_beams"}
+    given = {names[name]: value for name, value in vars(options).items() if name in names}
+    chosen = asdict(Sampling(**given))
+    return {name: chosen[name] for name in ("max_new_tokens", "temperature", "top_p", "num_beams")}
 
 
 def _watch(options: argparse.Namespace) -> Chat:
