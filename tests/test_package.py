@@ -24,7 +24,7 @@ ORDER = (
     "video_qa_score", "trace", "curves", "toyworld", "training_loop", "schedule", "recipes", "planning.flops",
     "planning.training_plan", "run_state", "stop_signal", "training", "data.decode", "data.frozen", "data.content",
     "data.shards", "data.cache", "data.reading", "data.wording", "data.batches", "file_training", "plots",
-    "answer_trace", "answer_plot", "evaluation", "stages", "claims", "pretraining", "course", "demo", "widgets",
+    "answer_trace", "answer_plot", "evaluation", "stages", "claims", "pretraining", "demo", "course", "widgets",
     "commands", "cli", "__main__",
 )  # fmt: skip
 KNOW_THE_TOY_WORLD = (
