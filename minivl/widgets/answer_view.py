@@ -60,7 +60,9 @@ class AnswerView:
 
     def close_book(self) -> None:
         """The model has forgotten this exchange: a trace that was made stays, a new one cannot be."""
-        self.button.disabled = self.trace is None
+        if self.trace is None:
+            self.button.disabled = True
+            explained(self.button, "the model has forgotten this answer, so there is nothing left to trace")
 
     def show(self, trace: AnswerTrace) -> None:
         """Open this trace."""

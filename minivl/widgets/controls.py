@@ -9,6 +9,7 @@ import ipywidgets as widgets
 from minivl.widgets.look import explained
 
 LONGEST = 512  # tokens
+LABELS = {"description_width": "90px"}
 
 
 class AnswerControls:
@@ -16,19 +17,23 @@ class AnswerControls:
 
     def __init__(self) -> None:
         self.temperature = explained(
-            widgets.FloatSlider(value=0, min=0, max=2, step=0.1, description="temperature", readout_format=".1f"),
+            widgets.FloatSlider(
+                value=0, min=0, max=2, step=0.1, description="temperature", style=LABELS, readout_format=".1f"
+            ),
             "0: always the likeliest word; 1: words are drawn as the model finds them likely; above: bolder",
         )
         self.top_p = explained(
-            widgets.FloatSlider(value=1, min=0.05, max=1, step=0.05, description="top-p", readout_format=".2f"),
+            widgets.FloatSlider(
+                value=1, min=0.05, max=1, step=0.05, description="top-p", style=LABELS, readout_format=".2f"
+            ),
             "words are drawn only from the likeliest ones that together have this probability; needs a temperature",
         )
         self.beams = explained(
-            widgets.IntSlider(value=1, min=1, max=8, description="beams"),
+            widgets.IntSlider(value=1, min=1, max=8, description="beams", style=LABELS),
             "how many unfinished answers are kept side by side; with more than one the answer comes in one piece",
         )
         self.length = explained(
-            widgets.IntSlider(value=64, min=1, max=LONGEST, description="length"),
+            widgets.IntSlider(value=64, min=1, max=LONGEST, description="length", style=LABELS),
             "the most tokens that an answer may have",
         )
         self.box = widgets.Box([self.temperature, self.top_p, self.beams, self.length])

@@ -43,7 +43,9 @@ _ = torch.set_grad_enabled(False)  # nothing is trained here
 
 # %%
 course.show(
-    course.overview("sound", "mel", "ImageBind", "segment positions", "Audio Q-Former", "audio linear"),
+    course.overview(
+        "sound", "mel", "ImageBind", "segment positions", "Audio Q-Former", "audio linear"
+    ),
     alt="The whole model; the row of boxes from the sound to its soft prompt is highlighted.",
 )
 
@@ -215,11 +217,11 @@ left, right = figure.subplots(1, 2)
 for (name, values), line in zip(spectra.items(), ("--", "-")):
     hz = torch.arange(257) * 31.25
     _ = left.plot(hz, 10 * (values / values.max()).log10(), line, label=name)
-left.set(title="a tone of 1010 Hz", xlabel="Hz", ylabel="power in dB", ylim=(-100, 5), xlim=(0, 4000))
+left.set(title="a tone of 1010 Hz", xlabel="Hz", ylabel="dB", ylim=(-100, 5), xlim=(0, 4000))
 left.legend(loc="upper right")
 for band in range(0, 128, 4):
     _ = right.plot(hz, bank[:, band], color=(course.BLUE, course.ORANGE)[band // 4 % 2], lw=1)
-right.set(title="every fourth of 128 mel bands", xlabel="Hz", ylabel="counts so much", xlim=(0, 4000))
+right.set(title="every fourth of 128 mel bands", xlabel="Hz", ylabel="weight", xlim=(0, 4000))
 course.show(
     figure,
     alt="Left: a faded tone has a narrow peak, a cut one wide skirts. Right: mel triangles.",
@@ -439,7 +441,7 @@ print("ours = minivl's = torch's")
 
 # %% tags=["component"]
 def hear(trunk, mels):
-    """Log-mels [n, 1, 128, 204] -> vectors [n, E], and each block's attention to the extra token."""
+    """Log-mels [n, 1, 128, 204] -> vectors [n, E], and attention to the extra token by block."""
     patches = F.unfold(mels, trunk.config.kernel, stride=trunk.config.stride)  # [n, 256, P - 1]
     x = trunk.stem_norm(patches.mT @ trunk.stem.weight.flatten(1).T)  # [n, P - 1, width]
     class_token = repeat(trunk.class_token, "width -> n 1 width", n=len(x))
@@ -590,7 +592,8 @@ message = "is the position added before the Q-Former reads?"
 assert torch.allclose(prompt, package.audio_prompt(segments), atol=1e-5), message
 
 message = "without positions the segments are a set: does the Q-Former know an order of its own?"
-assert torch.allclose(branch.qformer(segments), branch.qformer(segments.flip(1)), atol=1e-4), message
+forwards, backwards = branch.qformer(segments), branch.qformer(segments.flip(1))
+assert torch.allclose(forwards, backwards, atol=1e-4), message
 print("5 segments ->", list(prompt.shape[1:]), "and without positions their order would be lost")
 
 # %% [markdown]

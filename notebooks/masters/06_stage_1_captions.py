@@ -152,11 +152,11 @@ def watch(some):
 started = time.perf_counter()
 tokens = watch(scenes)
 seconds = time.perf_counter() - started
-megabytes = tokens.numel() * 2 / 1e6
-print(f"{len(scenes)} clips in {seconds:.0f} s, {len(scenes) / seconds:.0f} a second, {megabytes:.0f} MB")
+speed = len(scenes) / seconds
+print(f"{seconds:.0f} s, {speed:.0f} clips a second, {tokens.numel() * 2 / 1e6:.0f} MB")
 held = [sample_scene(CHOOSING_SEED + n) for n in range(course.steps(100, 16))]
 held_tokens = watch(held)
-assert held_tokens[:32].equal(watch(held[:32])), "do the eyes say the same when they are asked again?"
+assert held_tokens[:32].equal(watch(held[:32])), "do the eyes say the same when asked again?"
 
 # %% [markdown]
 # <details><summary>Answer</summary>
@@ -232,7 +232,7 @@ def forward(model, batch):
 # Both against `VideoLlama.loss` of the package ([`model.py`]({{repo}}/blob/main/minivl/model.py)), on random tokens and random frames. The
 # first row is shorter than the others, as in any real batch:
 
-# %% tags=["same"]
+# %% tags=["same", "nbval-check-output"]
 package, generator = course.tiny_model(), torch.Generator().manual_seed(0)
 ids = torch.randint(5, 150, (3, 20), generator=generator)
 labels, mask = ids.masked_fill(torch.arange(20) < 15, IGNORE), torch.ones_like(ids)
@@ -324,13 +324,13 @@ def groups(module, decay):
 
 
 def rate(step, steps, peak, floor, warmup, start=0.0):
-    """The learning rate of a step: a straight line up to `peak`, then half a cosine down to `floor`."""
+    """The rate of a step: a straight line up to `peak`, then half a cosine down to `floor`."""
     if step < warmup:
         return start + (peak - start) * (step + 1) / warmup
     progress = (step - warmup) / max(1, steps - warmup)
     return floor + (peak - floor) * (1 + math.cos(math.pi * progress)) / 2
 
-# %% tags=["same"]
+# %% tags=["same", "nbval-check-output"]
 module = course.tiny_model().vision_branch
 for mine, theirs in zip(groups(module, 0.05), adamw(module, toy_recipe(300)).param_groups):
     assert mine["weight_decay"] == theirs["weight_decay"], "do the vectors come second?"
@@ -363,10 +363,11 @@ for place, stage in enumerate((1, 2), 1):
     usual = (paper.steps, paper.learning_rate, paper.floor, paper.warmup, paper.start)
     axes = figure.add_subplot(1, 2, place, title=f"vision, stage {stage}", xlabel="step")
     axes.plot(xs, [paper.rate(x) for x in xs], color=course.ORANGE, label="the original's code")
-    axes.plot(xs, [rate(x, *usual) for x in xs], "--", color=course.BLUE, label="warm-up, then cosine")
+    plain = [rate(x, *usual) for x in xs]
+    axes.plot(xs, plain, "--", color=course.BLUE, label="warm-up, then cosine")
     axes.set_ylabel("learning rate")
     axes.legend(fontsize=8)
-course.show(figure, alt="Two schedules for each stage; the original's drops where the warm-up ends.")
+course.show(figure, alt="Two schedules a stage; the original's drops where the warm-up ends.")
 drop = 1 - original_schedule(1000, 3000, 3e-5, 1e-5, 1000, 1e-6, 1000) / 3e-5
 assert 0.15 < drop < 0.18, "are these the numbers of the paper's stage 2?"
 print(f"in stage 2 the rate drops by {drop:.0%} from one step to the next")
@@ -537,7 +538,7 @@ axes = figure.axes[0]
 xs = [25 * (n + 1) - 12 for n in range(len(report["loss"]))]  # each is a mean of 25 steps
 axes.plot(xs, report["loss"], color="black", linestyle=":", label="shipped model, training")
 _ = axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
-course.show(figure, alt="Your losses over 300 steps beside the shipped model's, which falls on for 900.")
+course.show(figure, alt="Your losses over 300 steps; the shipped model's falls on for 900.")
 mine = running_mean([value for _, value in live.curves["training"]])
 if TRAIN and not course.SMOKE:
     print(f"around step 150: yours {mine[149]:.2f}, shipped {report['loss'][5]:.2f}")
@@ -567,12 +568,12 @@ with torch.no_grad():
 exact = sum(a == q.answer for a, q in zip(after, asked))
 low, high = wilson(exact, len(held))
 print(f"held-out loss {untrained:.2f} -> {loss:.2f}")
-print(f"right to the last word: {exact} of {len(held)}, so {low:.0%} to {high:.0%} of all such clips")
+print(f"right to the last word: {exact} of {len(held)}, so {low:.0%} to {high:.0%} of all clips")
 assert course.SMOKE or loss < 0.6 < untrained, "is the branch in the model the trained one?"
 
 # %% [markdown]
 # It mostly names what there is, in the right colour and size. It seldom says how it moves: "moves up" becomes "grows" or is left out. And a
-# caption counts only if every word is right, so one wrong word in ten spoils most of them (what the interval behind the count means is in
+# caption counts only if every word is right, so one wrong word spoils it (what the interval behind the count means is in
 # [notebook 07](07_stage_2_instructions.ipynb)). The shipped model, after both full stages, describes about 81 of 100 clips to the last word
 # (README).
 #
@@ -600,10 +601,12 @@ axes = figure.add_subplot(ylabel="probability", ylim=(0, 1.3), yticks=(0, 0.5, 1
 looks = ((new, "fresh branch", course.GREY, "//"), (model, "after stage 1", course.SKY, ""))
 for shift, (one, name, colour, hatch) in zip((-0.2, 0.2), looks):
     xs = [x + shift for x in range(len(words))]
-    axes.bar(xs, chances(one, number), 0.4, color=colour, hatch=hatch, edgecolor="black", label=name)
+    bars = axes.bar(xs, chances(one, number), 0.4, color=colour, edgecolor="black", label=name)
+    for bar in bars:
+        bar.set_hatch(hatch)
 axes.set_xticks(range(len(words)), words, rotation=30)
 _ = axes.legend(fontsize=8, ncols=2, loc="upper center")
-course.show(figure, alt="Bars for each word: after stage 1 nearly all are likely, before only grammar.")
+course.show(figure, alt="Bars for each word: after stage 1 most are likely, before only grammar.")
 
 # %% [markdown]
 # Grammar ("a", `###`) was likely from the start. What the picture decides was not, and now mostly is; what several frames decide still is

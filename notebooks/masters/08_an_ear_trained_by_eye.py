@@ -45,7 +45,7 @@ from minivl.video import normalise
 # %%
 course.show(
     course.overview("frames", "ImageBind", "segment positions", "Audio Q-Former", "audio linear"),
-    alt="The whole model; frames, ImageBind and the three parts of the audio branch are highlighted.",
+    alt="The whole model; frames, ImageBind and the audio branch are highlighted.",
 )
 
 # %% [markdown]
@@ -371,7 +371,7 @@ assert course.SMOKE or better > 0.4, "is it the fresh branch that answers?"
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# A little: it makes hardly any mistakes, ours about one in fifteen. Most of what can be learned is learned in the first minute. What comes late are the questions with two sounds: naming both, in order,
+# A little: it makes hardly any mistakes, ours about one in fifteen. Most of what can be learned is learned in a few hundred steps. What comes late are the questions with two sounds: naming both, in order,
 # without leaving one out.
 #
 # </details>
@@ -597,17 +597,17 @@ course.show(
     figure, alt="Six bars: two of four single changes do most of the harm, the two others none."
 )
 message = "is what is brought back left at norm 1?"
-assert course.SMOKE or found["2 attention is sharpened"] > found["3 the query is shouted down"] + 0.2, message
+harm = found["2 attention is sharpened"] - found["3 the query is shouted down"]
+assert course.SMOKE or harm > 0.2, message
 
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Two of the three. If positions drown where attention *looks* (in the keys), half of the questions are lost: the branch no longer finds the first segment. If the query is shouted down, nearly all that is
-# lost at norm 20 is lost by that alone. Sharper attention, our most plausible suspect, does nothing: it points at the right segment, only harder. And where the positions drown in what is *brought back*, nobody
+# Two of the three. If positions drown where attention *looks* (in the keys), that alone does more than half of the harm: with the date gone, the branch cannot find *the first* segment. If the query is shouted down, nearly all that is
+# lost at norm 20 is lost by that alone. Sharper attention does nothing: it points at the right segment, only harder. And where the positions drown in what is *brought back*, nobody
 # misses them: once the right segment is found, its date is no longer needed.
 #
-# [docs/claims.md]({{repo}}/blob/main/docs/claims.md#claim-d2) says in one sentence that a long vector "drowns the position and sharpens the attention". Half of that sentence is true. It was an explanation that
-# sounded right, and nobody had tried it.
+# Before this experiment we believed in suspects 1 and 2, and had written so. The explanation sounded right, and nobody had tried it.
 #
 # </details>
 
