@@ -208,6 +208,12 @@ def test_download_and_convert_pass_their_options_on(monkeypatch: pytest.MonkeyPa
     assert calls == [("13b", Path("x"), ("VL_*.pth",)), ("x", Path("y"), named)]
 
 
+def test_a_branch_file_is_refused_where_a_new_branch_begins(capsys: pytest.CaptureFixture[str]) -> None:
+    start = ["train", "--branch", "vision", "--stage", "1", "--data", "data_samples"]
+    assert cli.main([*start, "--branch-file", "mine.safetensors", "--out", "never_written"]) == 2
+    assert "--branch-file has no use in stage 1" in capsys.readouterr().err
+
+
 def test_data_check_reports_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "report.json"
     assert cli.main(["data", "check", str(ROOT / "data_samples/annotations/webvid"), "--json", str(file)]) == 0

@@ -53,6 +53,15 @@ def test_of_llavas_files_the_whole_is_taken_not_a_part(tmp_path: Path) -> None:
     assert len(detect(tmp_path)) == 5
 
 
+def test_a_file_that_was_named_is_opened_whatever_lies_beside_it(tmp_path: Path) -> None:
+    """A captions.csv beside a list of conversations: the captions were asked for."""
+    (tmp_path / "captions.csv").write_text("file,caption\nx.mp4,a dog\n")
+    (tmp_path / "chats.json").write_text('[{"video": "x.mp4", "QA": [{"q": "what?", "a": "a cat"}]}]')
+    (tmp_path / "x.mp4").touch()
+    assert "a dog" in str(detect(tmp_path / "captions.csv")[0])
+    assert "a cat" in str(detect(tmp_path / "chats.json")[0])
+
+
 def test_a_folder_with_nothing_known_says_what_would_do(tmp_path: Path) -> None:
     (tmp_path / "notes.json").write_text('{"a": 1}')
     (tmp_path / "labels.csv").write_text("file,label\n1.mp4,cat\n")

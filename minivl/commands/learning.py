@@ -85,6 +85,10 @@ def train_on_data(options: argparse.Namespace) -> None:
     from minivl.hardware import best_device, best_dtype
     from minivl.model import VideoLlama
 
+    if options.branch_file and options.stage == 1:
+        raise InputError(
+            "--branch-file has no use in stage 1, which starts with a new branch: leave it out, or --stage 2"
+        )
     parts = ("vision",) if options.branch == "vision" else ("audio", "image_trunk")
     dtype = best_dtype(best_device())
     model = VideoLlama.from_pretrained(options.model, dtype=dtype, parts=parts, quantization=options.quantization)

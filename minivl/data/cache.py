@@ -158,7 +158,7 @@ class FeatureCache:
                 "train without a cache"
             )
         if progress and new:
-            tqdm.write(f"the features of {len(new):,} files take up to {sizes}")
+            tqdm.write(f"the features of {len(new):,} file{'s' * (len(new) != 1)} take up to {sizes}")
 
     def _needs_room(self, file: Path) -> bool:
         try:

@@ -41,8 +41,11 @@ def detect(folder: Path, layout: str | None = None, media: Path | None = None) -
         raise InputError(f"{folder} does not exist: check the path, which is looked up from {Path.cwd()}")
     if layout is not None and layout not in LAYOUTS:
         raise InputError(f"there is no layout {layout!r}: choose one of {', '.join(LAYOUTS)}")
-    if folder.name in (REPACKED, *LLAVA_CAPTIONS, OWN_TABLE):  # known by their names: their readers take the folder
-        folder = folder.parent
+    named = {REPACKED: "captioned_images", OWN_TABLE: "captioned_folder"} | dict.fromkeys(
+        LLAVA_CAPTIONS, "captioned_images"
+    )
+    if folder.name in named:  # known by their names: their readers take the folder, whatever else lies in it
+        layout, folder = layout or named[folder.name], folder.parent
     for name in LAYOUTS if layout is None else (layout,):
         annotations = _find(name, folder, media)
         if annotations is not None:

@@ -80,7 +80,7 @@ class Report:
     def __str__(self) -> str:
         lines = [f"{label:<28}{value}" for label, value in (*_counts(self), *_media(self), *_times(self))]
         if self.missing_media.count and not self.usable:
-            lines += ["", "No medium is where it is expected: say where they are (--videos DIR)."]
+            lines += ["", "No medium is where it is expected: say where they are (--media FOLDER)."]
         for title, problems in (
             ("broken rows", self.broken_rows),
             ("missing media", self.missing_media),
