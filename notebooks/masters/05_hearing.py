@@ -358,7 +358,7 @@ for duration in (2, 4, 34):
 # %% [markdown]
 # ### Quirks
 #
-# Such places are called quirks in this package. `config.original_quirks` brings them back, because the published weights were trained with them.
+# Such places are called quirks in this package. `config.original_quirks` brings them back, so that the published model hears as it did for its authors.
 # [docs/original.md]({{repo}}/blob/main/docs/original.md) lists them all. There is one more about sound: the original takes the mean off each segment *in place*, so segments that
 # overlap change each other.
 
@@ -477,7 +477,7 @@ print("attention to the extra token, by block:", [round(share.item(), 2) for sha
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# About as much as evenly spread attention would. In our small trunk the famous escape is *hardly used*. It was there, it was trained, and three blocks that always
+# About as much as evenly spread attention would. In our small trunk this escape is *hardly used*. It was there, it was trained, and three blocks that always
 # have something to hear found no need for it. The published weights of ImageBind were not at hand, so we cannot say what they do with theirs. A part of an
 # architecture is a possibility, not a function.
 #
@@ -533,7 +533,7 @@ course.show(figure, alt="Similarity of 20 sounds and 20 pictures: a bright diago
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# The large dog's. On the diagonal cosines are about 0.9. Beside it stand the pairs of the same thing in the other size, about 0.55. Another thing of the *same* size has
+# The large dog's, and so it is for 17 of the 20 sounds. On the diagonal cosines are about 0.9. Beside it stand the pairs of the same thing in the other size, about 0.55. Another thing of the *same* size has
 # 0.13 on average, one of the other size -0.13. So both words of "small dog" are in the vector, and the name counts more. It comes from the training: the image trunk was trained
 # with words, and two pictures that share the word *dog* were drawn to vectors that share a part. The real ImageBind has its own idea of what is near, made of millions of clips.
 #

@@ -217,7 +217,7 @@ assert held_sounds.isfinite().all() and not features.sounds.isfinite().any(), me
 #
 # The original trains the branch with the words of its picture data, captions and questions about what is seen. Our small language model takes words at their word, so our lessons ask about *sounds*: of a
 # picture of a dog it is asked "what do you hear?", and the true answer is "a dog". `Teacher` (in [`lessons.py`]({{repo}}/blob/main/minivl/toyworld/lessons.py)) draws them; one clip in five is drawn from all,
-# most of which show nothing that sounds: *silence*. What the words are worth is measured in [claim k]({{repo}}/blob/main/docs/claims.md#claim-k): asked as about pictures, as in the paper, the branch hears
+# about half of which show nothing that sounds: *silence*. What the words are worth is measured in [claim k]({{repo}}/blob/main/docs/claims.md#claim-k): asked as about pictures, as in the paper, the branch hears
 # 0.72 of the questions, asked as about sounds 0.99.
 #
 # The soft prompt stands at the eight places marked `a`; underlined words are learned.
@@ -472,7 +472,7 @@ assert own > 0.6, "is each sound compared with the picture of its own clip?"
 assert course.SMOKE or curve[0] > curve[-1] + 0.2, "is the gap added to the sounds?"
 
 # %% [markdown]
-# The gap that is there is small beside the length of a vector, and the branch does not care. Three times as much costs about a tenth, nine times as much nearly everything. (It was estimated from few clips, so
+# The gap that is there is small beside the length of a vector, and the branch does not care. Three times as much costs 0.15 in this run, nine times as much nearly everything. (It was estimated from few clips, so
 # its second digit is uncertain.) How large ImageBind's own gap is, for real sounds and pictures, we could not measure without its weights. The second term of our loss may be why ours is small.
 
 # %% [markdown]
@@ -528,7 +528,7 @@ assert course.SMOKE or one > two + 0.3, "is the norm changed before the position
 # A mean of 0.6 can be many things. The last three rows split it by how many sounds a clip has.
 #
 # **One** sound is heard as well at norm 20 as at norm 1. **Two** sounds, one after the other, lose nearly everything: it cannot say which came first, and hardly that there are two. **Silence** holds out for long; at
-# norm 20 it failed in this training and held in others. So the length does not blur *what* is heard. It damages *time*.
+# norm 20 it failed in this training and held in others. So as long as there is something to hear, the length does not blur *what*. It damages *when*.
 
 # %% [markdown]
 # ## 11. Where exactly?

@@ -78,16 +78,14 @@ assert sizes["ViT (EVA-CLIP)"] == 985_894_528, "the original's eye has this many
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# The language model, with four fifths. The eyes are an eighth. (The image trunk is needed for training the audio branch only: it looks at
-# pictures in the place of sounds.)
+# The language model, with four fifths. The eyes are an eighth. (The image trunk is needed for training only.)
 #
 # </details>
 
 # %% [markdown]
 # ### A world of single things
 #
-# To train all four in two minutes we need a small world: each picture shows one thing, each sound is made by one thing, and two or three
-# words name it.
+# For quick trainings we take a small world: each picture shows one thing, each sound is made by one thing, two or three words name it.
 
 # %%
 scenes, pixels = one_thing.paint(course.steps(2000, 100), first_seed=0)
@@ -107,7 +105,7 @@ assert not {s.seed for s in scenes} & {s.seed for s in new_scenes}, "are these p
 # %% [markdown]
 # ## 2. CLIP: which words fit this picture?
 #
-# Nobody has to label pictures if the web is full of pictures with words beside them. CLIP learns from such pairs alone: one tower turns a
+# The web is full of pictures with words beside them. CLIP learns from such pairs alone: one tower turns a
 # picture into a vector $v$ of length 1, another turns words into a vector $w$ of length 1, and **pairs should point the same way**.
 #
 # That alone has a lazy solution: let all vectors be equal. So the loss is a game of choosing. In a batch of $N$ pairs each picture has to
@@ -205,8 +203,8 @@ print("the same as minivl/imagebind.py:", sum(p.numel() for p in mine.parameters
 # %% [markdown]
 # ### The tower for words, and the training
 #
-# CLIP's second tower is a transformer on words. Names of three words need no order: add their vectors up and mix them. This tower is
-# scaffolding. What it leaves behind is an eye that tells apart what words tell apart.
+# CLIP's second tower is a transformer on words. Three words need no order: add their vectors up and mix them. This tower is scaffolding. What
+# it leaves behind is an eye that tells apart what words tell apart.
 #
 # The training is 150 steps with 64 pairs each. **Predict** the loss before the first step: the vectors are random, so each picture finds all
 # 64 texts about equally likely.
@@ -227,12 +225,13 @@ def train_clip(eye, words):
     def loss(step):
         rows = rng.choice(len(names), 64, replace=False)
         same = torch.tensor([[names[i] == names[j] for j in rows] for i in rows]).float()
-        losses.append(info_nce(eye(normalise(pixels[rows])), words(ids[rows]), same))
-        return losses[-1]
+        now = info_nce(eye(normalise(pixels[rows])), words(ids[rows]), same)
+        losses.append(float(now.detach()))
+        return now
 
     losses = []
     fit(nn.ModuleList([eye, words]), loss, course.steps(150), 2e-3, "CLIP")
-    return [float(one.detach()) for one in losses]
+    return losses
 
 torch.manual_seed(0)
 eye, words = Trunk(3, (8, 8), 8), Words()
@@ -277,7 +276,6 @@ for place, (scores, title) in enumerate(((before, "before"), (after, "after 150 
     axes.set(title=title, ylabel="picture" if place == 0 else "")
 course.show(figure, alt="Similarity of pictures and names: alike before, a bright diagonal after.")
 
-
 def share(word, length):
     """How often this word of the best-fitting name is true, for names of `length` words."""
     pairs = [(candidates[i].split(), b.split()) for i, b in zip(after.argmax(dim=1), new_names)]
@@ -291,7 +289,7 @@ assert course.SMOKE or share(1, 3) > 0.9, "do colours reach the patches?"
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Colours and things are there at once, shapes hardly above chance. A colour is in every patch; an icon has colours of its own, too. A shape
+# Colours and things are there at once, shapes lag far behind. A colour is in every patch; an icon has colours of its own, too. A shape
 # is where *edges* run, over many patches. The full training of our image encoder gives the names of shapes triple weight for this reason.
 #
 # </details>
@@ -439,8 +437,8 @@ assert second["side"] > first["side"] + 0.2, "are the positions those of rows an
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# They survive. No loss rewards them and no loss removes them. What a frozen part can say depends not only on what it was trained for, but
-# also on what its training happened to leave intact.
+# They survive. No loss rewards them and no loss removes them. A frozen part can say what it was trained for, and what its training happened
+# to leave intact.
 #
 # </details>
 #
@@ -455,7 +453,7 @@ assert second["side"] > first["side"] + 0.2, "are the positions those of rows an
 #
 # $$\mathcal{L} = \text{InfoNCE}(\text{ear}(\text{bark}),\; \text{eye}(\text{picture of a dog}))$$
 #
-# The ear is our `Trunk`, on log-mels: 8 x 12 patches of 16 x 16. There are two sizes of each thing, and size is heard as pitch.
+# The ear is our `Trunk`, on log-mels: 8 x 12 patches of 16 x 16. A thing's size is heard as pitch.
 
 # %% tags=["nbval-ignore-output"]
 heard, mels = one_thing.record(course.steps(1000, 40), first_seed=0)
@@ -640,7 +638,7 @@ for kind, colour, marker in styles:
     right.plot(list(progress), line, color=colour, marker=marker, label=kind)
 right.set(xlabel="step", ylabel="right answers", ylim=(-0.03, 1.03))
 _ = right.legend(fontsize=9)
-course.show(figure, alt="The loss, and right answers by type: at chance, then they jump, or not.")
+course.show(figure, alt="The loss, and right answers by type: at chance first, then some rise.")
 
 @torch.no_grad()
 def complete(llm, described, question):
@@ -664,9 +662,9 @@ assert course.SMOKE or complete(llm, described, "what shape is it?"), "does it o
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# They jump. For a hundred steps or more the model answers colours with colours and shapes with shapes, at chance: it has learned the **form**
-# of an answer. Then, within few steps, it finds out that the answer stands in the description, and where; each type on its own. With these
-# steps some types never get there.
+# No. At first the model answers colours with colours and shapes with shapes, at chance: it has learned the **form** of an answer. Then it
+# finds out where the answer stands in the description: suddenly, or from plateau to plateau, one type after the other, and with these steps
+# not all of them. The loss hardly shows it.
 #
 # </details>
 
@@ -674,13 +672,13 @@ assert course.SMOKE or complete(llm, described, "what shape is it?"), "does it o
 # ### Fluent first, faithful later
 #
 # Which types come first depends on the seed. The full model had 4,500 steps and got all of them. Note the order: fluent first, faithful
-# later. A language model that has never been made to read what stands before it will answer in perfect form, from habit. 
+# later. Where it has not yet learned to read what stands before it, it answers in perfect form, from habit: see the samples.
 
 # %% [markdown]
 # ## 7. The same at full size
 #
-# `minivl pretrain` does these four trainings for the shipped model: the same losses, four layers in the place of two, all of the toy world
-# instead of single things, thousands of steps. The reports are in the package.
+# `minivl pretrain` does these four trainings for the shipped model: the same losses, four layers instead of two, the whole toy world,
+# thousands of steps. The reports are in the package.
 
 # %% tags=["nbval-check-output"]
 folder = find_folder("tiny") / "reports"
@@ -714,7 +712,7 @@ assert encoder["caption_words"]["column"] > 0.9, "the shipped eye knows places"
 # [07](07_stage_2_instructions.ipynb), [08](08_an_ear_trained_by_eye.ipynb)). Three reasons:
 #
 # 1. **Cost.** The 7B model's branches are half a per cent of its parameters.
-# 2. **Nothing is forgotten.** A few thousand instructions would overwrite what web-scale data taught.
+# 2. **Nothing is forgotten.** What is not trained cannot be overwritten.
 # 3. **Features are computed once.** What never changes can be kept.
 #
 # The price is the ceiling: what the eye does not tell apart (shapes, in our miniature) and what the language model cannot answer about a
@@ -742,8 +740,8 @@ assert encoder["caption_words"]["column"] > 0.9, "the shipped eye knows places"
 # - **A frozen part** tells what its training asked for, and what its training happened to leave intact: places survived as waves and not as
 #   noise.
 # - **ImageBind**: an ear is tied to the eye. Since the eye is tied to words, so is the ear, without one pair of a sound and a word.
-# - **A language model** is fluent first and faithful later, by jumps.
-# - All of them are frozen before the branches come. They are the ceiling of what follows.
+# - **A language model** is fluent first and faithful later, one type of question after the other.
+# - All of them are frozen before the branches come.
 
 # %% [markdown]
 # ## Exercises
