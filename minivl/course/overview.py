@@ -77,7 +77,7 @@ def _box(axes: Any, name: str, x: float, y: float, kind: str, lit: bool, pale: b
     )
     mark = {"frozen": "* ", "trained": "+ ", "data": ""}[kind]
     words = mark + name.replace(" ", "\n", 1)
-    axes.text(x, y, words, ha="center", va="center", fontsize=9.5, color=GREY if pale else "#111111",
+    axes.text(x, y, words, ha="center", va="center", fontsize=9, color=GREY if pale else "#111111",
               fontweight="bold" if lit else "normal")  # fmt: skip
 
 
