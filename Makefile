@@ -39,6 +39,9 @@ test: $(STAMP) ## run the tests, then every notebook
 lab: $(STAMP) ## open the first notebook in JupyterLab
 	$(RUN) -m jupyter lab notebooks/00_quick_start.ipynb
 
+app: $(STAMP) ## the chat window alone, as a web page that only this machine can open
+	$(RUN) -m voila notebooks/app/chat.ipynb --Voila.ip=127.0.0.1
+
 notebooks: $(STAMP) ## run all notebooks again and write them with their outputs (ONLY="03 A1" for some)
 	$(RUN) notebooks/build.py $(ONLY)
 

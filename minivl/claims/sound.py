@@ -52,7 +52,8 @@ NORMS = Claim(
     ),
     pictured=("what do you hear", "first", "X before Y", "do you hear X", "all auditory questions"),
     why={
-        HOLDS: "A long vector drowns the position that is added to it, and, once read, the query that asked (notebook 08).",
+        HOLDS: "A long vector drowns the position that is added to it, and, once read, the query that asked "
+        "(notebook 08).",
         PART: "A long vector drowns the position that is added to it, and, once read, the query that asked; not every "
         "question needs what that destroys.",
         NOT: "The normalisation after the cross-attention takes out most of a common factor.",

@@ -387,7 +387,7 @@ for question in asked:
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Often with a colour (hardly the right one), often with a direction; and for the shape always with the same. The captions have arrived, the *questions* have not: in stage 1 nobody asked anything, and the soft prompt was
+# With a direction, or with a colour that is seldom the right one; and to the question for the shape always with the same. The captions have arrived, the *questions* have not: in stage 1 nobody asked anything, and the soft prompt was
 # only ever followed by a caption. (The paper says the same of the large model: after stage 1 it can tell much about a video, and follows instructions badly; section 2.2.)
 # </details>
 
