@@ -37,10 +37,10 @@ test: $(STAMP) ## run the tests, then every notebook
 	$(RUN) $(NBVAL) --nbval-lax $(TRAINING)
 
 lab: $(STAMP) ## open the first notebook in JupyterLab
-	$(RUN) -m jupyter lab notebooks/00_quick_start.ipynb
+	$(RUN) -m jupyter lab notebooks/00_quick_start.ipynb --ServerApp.tornado_settings="{'websocket_max_message_size': 300000000}"
 
 app: $(STAMP) ## the chat window alone, as a web page that only this machine can open
-	$(RUN) -m voila notebooks/app/chat.ipynb --Voila.ip=127.0.0.1
+	cd notebooks/app && $(abspath $(RUN)) -m voila chat.ipynb
 
 notebooks: $(STAMP) ## run all notebooks again and write them with their outputs (ONLY="03 A1" for some)
 	$(RUN) notebooks/build.py $(ONLY)

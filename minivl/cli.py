@@ -71,6 +71,7 @@ def _watching(command: Command) -> None:
         )
         made.add_argument("--no-sight", action="store_true", help="listen only")
         made.add_argument("--no-hearing", action="store_true", help="look only")
+        watching.sampling_options(made)
         made.add_argument("--device", help='"cuda", "mps" or "cpu"; default: the best, for the shipped model cpu')
         _quantization(made)
 

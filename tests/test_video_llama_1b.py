@@ -270,9 +270,9 @@ def answers(model: VideoLlama) -> list[str]:
 
 def test_see_hear_answer_save_and_load_again(folder: Path, tmp_path: Path) -> None:
     model = load(folder)
-    for part in (model.vision_branch, model.audio_branch):
-        assert part is not None
-        part.half().float()  # files hold half precision
+    for tensor in model.state_dict().values():  # files hold half precision, of single numbers all digits
+        if tensor.is_floating_point() and tensor.ndim:
+            tensor.copy_(tensor.half())
     model.save_pretrained(tmp_path / "mine")
     assert answers(VideoLlama.from_pretrained(tmp_path / "mine")) == answers(model)
 

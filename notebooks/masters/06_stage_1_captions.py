@@ -399,7 +399,12 @@ def fit(model, batches, recipe):
 
 # %% [markdown]
 # `minivl.training.train` also runs on eight GPUs and goes on after a power cut ([notebook 07](07_stage_2_instructions.ipynb) pulls the
-# plug). But it is the same loop: from the same start, on the same batch, both must end at the same weights, to the last digits.
+# plug). But it is the same loop: from the same start, on the same batch, both must end at the same weights.
+#
+# With one exception. The bias of a *key* adds the same number to all scores of a query, and the softmax does not care. So its gradient is
+# zero, up to rounding. AdamW divides that noise by its usual size, which is as small, and makes real steps of it: key biases walk at
+# random, differently if a sum is taken in another order. It harms nobody, but whoever compares two trainings number by number will meet it.
+# (The original's ViT has no key bias.)
 
 # %% tags=["same"]
 generator, recipe = torch.Generator().manual_seed(0), toy_recipe(3)
@@ -416,8 +421,10 @@ with plain_attention_on_cpu(torch.device("cpu")):  # as train() has it: plain ma
 told = train(theirs, "vision", recipe, lambda step, part, parts: batch, precision="no")
 average = sum(losses) / len(losses)
 assert abs(average - told["loss"][0]) < 1e-3, "is the gradient cleared before each backward pass?"
-for a, b in zip(mine.vision_branch.parameters(), theirs.vision_branch.parameters()):
-    assert torch.allclose(a, b.cpu(), atol=1e-5), "is the rate set before the step is taken?"
+others = dict(theirs.vision_branch.named_parameters())
+for name, value in mine.vision_branch.named_parameters():
+    limit = 1e-3 if name.endswith("key.bias") else 1e-5
+    assert torch.allclose(value, others[name].cpu(), atol=limit), "is the rate set before the step?"
 print("the same weights after three steps")
 
 # %% [markdown]

@@ -473,7 +473,7 @@ print("[B, K, D] =", list(mine.shape), "and blind to order")
 # types of question: colour, motion, first, last. `planted_bugs.train` trains a fresh vision branch on them, 120 steps of 24 chats. It is an
 # honest training with the loss and the optimiser of notebook 07. Each kind of branch is trained with two seeds.
 #
-# Before the result is known, we write down what would count: **on the questions of order, the Q-Former is better by at least .20, with every
+# What would count should be written down before the result is known (here: before your run; we had seen ours): **on the questions of order, the Q-Former is better by at least .20, with every
 # seed.** A limit that is chosen afterwards can always be met.
 
 # %% tags=["nbval-ignore-output"]

@@ -476,13 +476,14 @@ for question in asked:
     low, high = wilson(right, count)
     named[question] = right / count
     print(f"{question:26}{right / count:5.2f}   {low:.2f} to {high:.2f}")
-assert course.SMOKE or REAL or named[asked[0]] > 0.4, "not even colours: was it trained?"
+assert course.SMOKE or REAL or named[asked[-1]] > 0.5, "not even the way: was it trained?"
 
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Colour and direction, mostly. The shape clearly less often: from 160 clips the branch has partly learned "red, therefore no star". With 6,000 clips the shipped model reaches .93 on such
-# pairs (README). This is what more data is for.
+# The direction, yes: it has nothing to do with the pair. Colour and shape only in a part of the clips, and how often differs from run to run: in eight runs of ours (other numbers of clips and steps, other
+# threads) the colour was right in .57 to 1.00, the shape in .38 to .60. From 160 clips the branch has partly learned "red, therefore no star". With 6,000 clips the shipped model reaches 1.00 and .93 on
+# such pairs (README). This is what more data is for.
 # </details>
 
 # %% [markdown]
