@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 import shlex
-import statistics
 from pathlib import Path
 from typing import Any
 
@@ -95,26 +93,5 @@ def test_notebooks_open_everywhere_and_hold_their_outputs(path: Path) -> None:
     code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
     assert all(cell["execution_count"] for cell in code), "nbval compares nothing in a stripped notebook"
     assert not [o for cell in code for o in cell["outputs"] if o["output_type"] == "error"]
-    assert statistics.median(len(cell["source"]) for cell in code) <= 12
-    for link in re.findall(r"blob/main/([^)\s]+)", json.dumps(notebook)):
+    for link in re.findall(r"blob/main/([^)#\s]+)", json.dumps(notebook)):
         assert (ROOT / link).exists(), link
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-def test_solutions_solve_their_exercises(path: Path) -> None:
-    """Run the definitions of a notebook, then each solution, hidden in the text, with the exercise's checker."""
-    cells, names = read(path)["cells"], {}
-    for number, cell in enumerate(cells):
-        source, tags = "".join(cell["source"]), cell["metadata"].get("tags", [])
-        if cell["cell_type"] != "code" or "%pip" in source:
-            continue
-        checker = next((tag for tag in tags if tag.startswith("check-")), "")
-        if checker:
-            solution = re.search(r"```python\n(.*?)```", "".join(cells[number + 1]["source"]), re.DOTALL)
-            assert solution, f"{checker} has no solution below it"
-            exec(solution[1], names)
-            exec(source, names)
-            function = ast.parse(solution[1]).body[0].name  # type: ignore[attr-defined]
-            assert names[checker.replace("-", "_")](names[function]).startswith("right")
-        else:
-            exec(source, names)
