@@ -668,9 +668,11 @@ for clip, texts in questions.items():
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Some answers are right, others are odd: asked for a colour it may well say "i can not hear". The form is that of an answer, since the
-# language model is frozen and cannot forget; what is missing is a soft prompt that reads like a scene *whatever* is asked. That is the
-# paper's observation about stage 1 (section 2.2.1), in small, and the reason for stage 2.
+# Most of these are right, and motion is not. Over hundreds of questions two of three are right ([notebook
+# 07](07_stage_2_instructions.ipynb) counts them), and some wrong answers are odd: in another run of this notebook the colour of the red
+# triangle was "i can not hear". The form is mostly that of an answer, since the language model is frozen and cannot forget. What is missing
+# is a soft prompt that reads like a scene *whatever* is asked. The paper observes the same after stage 1 (section 2.2.1), and it is the
+# reason for stage 2.
 #
 # </details>
 

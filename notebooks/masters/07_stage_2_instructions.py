@@ -379,9 +379,9 @@ assert course.SMOKE or curve[-1][1] < 0.7 * curve[0][1], "are these the batches 
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# They get worse first. The surprise at captions doubles within 100 steps, while the learning rate is high and only one question in seven
-# asks for a description. As the rate falls, it comes back to about where it was. That is forgetting, and rehearsing against it. The answers
-# pay for the high rate too, at first, and then gain.
+# They get worse first. The surprise at captions nearly doubles within 100 steps, while the learning rate is high and only one question in
+# seven asks for a description. As the rate falls, it comes back to about where it was. That is forgetting, and rehearsing against it. The
+# answers pay for the high rate too, at first, and then gain.
 #
 # The dotted curve is the shipped run (1,000 steps on 6,000 clips). It begins where ours ends, since its first stage was three times as
 # long.
@@ -443,8 +443,8 @@ course.show(figure, alt="Shares of right answers by kind: stage 1, stage 2, ship
 # Over all questions clearly, and for a few kinds, such as colours. For most kinds they overlap: 31 questions give an interval a quarter
 # wide. That does not mean that nothing has changed there. It means that the exam is too small to tell, kind by kind.
 #
-# Two kinds have not improved: motion, and descriptions, which name the motion. The shipped model has both. What is missing is steps, not an
-# idea: its stage 2 took 1,000.
+# Two kinds have hardly improved: motion, and descriptions, which name the motion. The shipped model has both. What is missing is steps, not
+# an idea: its stage 2 took 1,000.
 #
 # </details>
 #
@@ -617,15 +617,15 @@ print("bit by bit the same weights")
 # | clips to learn from | 2,000 | 6,000 |
 # | steps, stage 1 + 2 | 300 + 300 | 900 + 1,000 |
 # | time on two quiet cores | a minute and a half, eyes included | 58 + 151 s, from kept features |
-# | all visual questions | about .78 | .95 |
+# | all visual questions | about .8 | .95 |
 #
 # Is the rest lost in the branch, or in the language model? [`docs/claims.md`]({{repo}}/blob/main/docs/claims.md), claim (c), has the answer
 # for three seeds: with the true caption *as text* in the soft prompt's place the language model gets .99. Whatever is lacking after a stage
 # is missing in the soft prompt.
 #
-# There, too, stage 1 alone answered in the right *form* in 96 of 100 cases, a colour where a colour was asked for. In the paper as here the
+# There, stage 1 alone answered in the right *form* in 96 of 100 cases, a colour where a colour was asked for. In the paper as here the
 # language model is frozen and cannot forget how to follow instructions. It reads a bad report, and mostly gives a wrong answer in good
-# form, at times "i can not hear".
+# form.
 
 # %% [markdown]
 # ## Recap

@@ -663,8 +663,8 @@ assert course.SMOKE or complete(llm, described, "what shape is it?"), "does it o
 # <details><summary>Answer</summary>
 #
 # No. At first the model answers colours with colours and shapes with shapes, at chance: it has learned the **form** of an answer. Then it
-# finds out where the answer stands in the description: suddenly, or from plateau to plateau, one type after the other, and with these steps
-# not all of them. The loss hardly shows it.
+# finds out where the answer stands in the description: suddenly, or from plateau to plateau, one type after the other. Whether these
+# steps are enough for all of them differs from machine to machine. The loss hardly shows it.
 #
 # </details>
 
