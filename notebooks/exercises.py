@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
@@ -57,10 +59,9 @@ def said(exercise: Exercise, answer: str) -> str:
     """The line that the checker prints for this answer."""
     names: dict[str, Any] = {"__name__": "exercise"}
     output = io.StringIO()
-    exec(exercise.imports, names)
-    exec(answer, names)
-    with contextlib.redirect_stdout(output):
-        exec(exercise.checker, names)
+    with torch.enable_grad(), contextlib.redirect_stdout(output):  # a notebook may switch gradients off for itself
+        for code in (exercise.imports, answer, exercise.checker):
+            exec(code, names)
     return output.getvalue().strip()
 
 

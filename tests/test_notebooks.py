@@ -13,6 +13,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import torch
 
 from notebooks import budget, build, contents, exercises
 
@@ -91,8 +92,9 @@ def test_a_class_of_a_notebook_equals_the_packages(master: Path) -> None:
     """One home of code: the cells that define a component, then those that compare it with the package."""
     cells = [c for c in build.read(master) if {"imports", "component", "same"} & set(c.metadata.get("tags", []))]
     names: dict[str, object] = {"__name__": "notebook"}
-    for cell in cells:
-        exec(cell.source, names)
+    with torch.enable_grad():  # a notebook may switch gradients off for itself
+        for cell in cells:
+            exec(cell.source, names)
     same = [cell for cell in cells if "same" in cell.metadata["tags"]]
     assert all(budget.is_check(cell) for cell in same)
     if number(master) in ("01", "02", "03", "04", "05"):  # the notebooks that build the parts of the model
@@ -167,7 +169,7 @@ def test_another_address_is_stamped_everywhere_and_outputs_stay(
     monkeypatch.setattr("sys.argv", ["build.py", "--repo", "https://github.com/a-class/of-2027"])
     build.main()
     assert build.repository() == "https://github.com/a-class/of-2027"
-    for notebook in here.rglob("*.ipynb"):
+    for notebook in (*here.glob("*.ipynb"), *here.glob("solutions/*.ipynb")):
         text = notebook.read_text(encoding="utf-8")
         assert old not in text and "github/minivl/minivl" not in text
         assert "colab.research.google.com/github/a-class/of-2027/blob/main/notebooks/" in text
