@@ -36,8 +36,9 @@ test: $(STAMP) ## run the tests, then every notebook
 	$(RUN) $(NBVAL) --nbval $(EXACT)
 	$(RUN) $(NBVAL) --nbval-lax $(TRAINING)
 
+# In a container one is often root, which Jupyter has to be told to accept.
 lab: $(STAMP) ## open the first notebook in JupyterLab
-	$(RUN) -m jupyter lab notebooks/00_quick_start.ipynb --ServerApp.tornado_settings="{'websocket_max_message_size': 300000000}"
+	$(RUN) -m jupyter lab notebooks/00_quick_start.ipynb --ServerApp.tornado_settings="{'websocket_max_message_size': 300000000}" $(if $(filter 0,$(shell id -u)),--allow-root)
 
 app: $(STAMP) ## the chat window alone, as a web page that only this machine can open
 	cd notebooks/app && $(abspath $(RUN)) -m voila chat.ipynb
@@ -48,7 +49,8 @@ notebooks: $(STAMP) ## run all notebooks again and write them with their outputs
 student: $(STAMP) ## write the students' and the solutions' notebooks again from their masters, without running them
 	$(RUN) notebooks/build.py --no-run $(ONLY)
 
-colab: $(STAMP) ## REPO=https://github.com/me/minivl: let badges and set-up cells use this repository
+co# In a container one is often root, which Jupyter has to be told to accept.
+lab: $(STAMP) ## REPO=https://github.com/me/minivl: let badges and set-up cells use this repository
 	$(RUN) notebooks/build.py --repo "$(REPO)"
 
 course: $(STAMP) ## print the budget of every notebook, and what every exercise says to right and wrong answers
