@@ -49,8 +49,7 @@ notebooks: $(STAMP) ## run all notebooks again and write them with their outputs
 student: $(STAMP) ## write the students' and the solutions' notebooks again from their masters, without running them
 	$(RUN) notebooks/build.py --no-run $(ONLY)
 
-co# In a container one is often root, which Jupyter has to be told to accept.
-lab: $(STAMP) ## REPO=https://github.com/me/minivl: let badges and set-up cells use this repository
+colab: $(STAMP) ## REPO=https://github.com/me/minivl: let badges and set-up cells use this repository
 	$(RUN) notebooks/build.py --repo "$(REPO)"
 
 course: $(STAMP) ## print the budget of every notebook, and what every exercise says to right and wrong answers
